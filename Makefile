@@ -1,0 +1,58 @@
+# `make demo` needs Python 3.10 or newer and a package index, nothing else: everything lands in .venv.
+#
+#   PYTHON=python3.12 make demo        another interpreter (for a fresh .venv)
+#   make demo ARGS="--alpha 0.1"       options of `roleml demo`
+#   make test ARGS="-k codec -x"       options of pytest
+#
+# `make test` installs torch. Its default wheel on Linux carries CUDA (gigabytes); pip takes the small CPU
+# build instead when PIP_EXTRA_INDEX_URL names PyTorch's CPU index.
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench docs notebook schema clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## train on real digits: five clients and a server in this process
+	@$(BIN)/roleml demo $(ARGS)
+
+test: $(VENV)/.dev lint ## lint, type check and run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## the numbers of the README
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+docs: $(VENV)/.docs ## the manual, as pages in docs/_build
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build
+	@echo "open docs/_build/index.html"
+
+notebook: $(VENV)/.dev ## write examples/tutorial/fedavg.ipynb from fedavg.py, with its output
+	$(BIN)/jupytext --to ipynb --execute examples/tutorial/fedavg.py
+
+clean: ## remove .venv, caches and build output (runs/ stays)
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp per set of packages: a second run finds it newer than pyproject.toml and starts at once.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "RoleML needs Python 3.10 or newer; '$(PYTHON)' is `$(PYTHON) -V 2>&1`. Try: PYTHON=python3.12 make"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The command line: `roleml demo` and, in time, its sisters; one module a command."""

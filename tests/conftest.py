@@ -1,0 +1,14 @@
+"""What every test shares: hypothesis without a stop-watch, and headless plots."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.pop("ROLEML_BROKER", None)
+
+# The time limit of a test is pytest-timeout's; a per-example deadline fails on a busy machine for no reason.
+settings.register_profile("roleml", deadline=None, print_blob=True)
+settings.load_profile("roleml")
