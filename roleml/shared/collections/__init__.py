@@ -1,0 +1,1 @@
+"""Collections that know nothing of roles or messages."""
