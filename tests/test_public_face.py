@@ -20,8 +20,8 @@ ROLE_TYPES = "Args Payloads MyArgs MyPayloads Message TaskInvocation EventSubscr
 
 ESSENTIALS = f"""
     BaseActor ActorBuilder Actor ActorBootstrapSpec LogConsoleType ElementImplementationSpec
-    ParsedElementImplementationSpec RoleDescriptor RoleSpec RoleInstanceID RoleInstanceIDTuple Role Service Task
-    Event EventHandler attribute Element Factory ConstructStrategy InitializeStrategy {ROLE_TYPES}
+    ParsedElementImplementationSpec RoleDescriptor RoleSpec RoleInstanceID RoleInstanceIDTuple Role Service
+    Task Event EventHandler attribute Element Factory ConstructStrategy InitializeStrategy {ROLE_TYPES}
     Runnable CallerError HandlerError ChannelNotFoundError TaskResultTimeoutError ErrorHandlingStrategy
 """
 
