@@ -1,0 +1,132 @@
+"""The types that travel, one row each. To add one, add a row; a package that is heavy gets a module of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from roleml.messaging.codec_classes import CLASS_ROWS, row_of_class
+from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, paired
+from roleml.messaging.exceptions import DecodeError
+
+__all__ = ["PLAIN", "find_row", "load_row", "pickle_row", "row_of"]
+
+
+def _state_dict_parts(value: OrderedDict[Any, Any], out: Encoding) -> Iterable[Any]:
+    attributes = vars(value)
+    if attributes.keys() - {"_metadata"}:  # where torch notes the versions of a state dict
+        raise Unsupported(f"it has attributes of its own: {', '.join(attributes)}")
+    return [out.write(attributes.get("_metadata")), *out.pairs(value)]
+
+
+def _state_dict(parts: list[Any], _: Decoding) -> OrderedDict[Any, Any]:
+    value: OrderedDict[Any, Any] = OrderedDict(paired(parts[1:]))
+    if parts[0] is not None:
+        vars(value)["_metadata"] = parts[0]
+    return value
+
+
+def _clock(value: dt.time | dt.datetime, out: Encoding) -> list[Any]:
+    return [value.hour, value.minute, value.second, value.microsecond, out.write(value.tzinfo), value.fold]
+
+
+# What msgpack writes by itself; an int of more than 64 bits it hands back, for the row below.
+PLAIN = frozenset({type(None), bool, int, float, str})
+
+# Tags are for ever: a type that is retired leaves a gap.
+ROWS = (
+    # tag type        parts on the wire                                            value from parts
+    Row(
+        1, int, lambda v, _: [v.to_bytes(v.bit_length() // 8 + 1, "big", signed=True)], lambda p, _: _int(*p)
+    ),
+    Row(2, bytes, lambda v, out: [out.blob(v)], lambda p, src: bytes(src.blob(*p))),
+    Row(3, bytearray, lambda v, out: [out.blob(v)], lambda p, src: bytearray(src.blob(*p))),
+    Row(4, complex, lambda v, _: [v.real, v.imag], lambda p, _: complex(*p)),
+    Row(5, Decimal, lambda v, _: [str(v)], lambda p, _: Decimal(*p)),
+    Row(6, UUID, lambda v, _: [v.bytes], lambda p, src: UUID(bytes=bytes(src.blob(*p)))),
+    # containers; msgpack has lists and, as long as the keys are plain, dicts
+    Row(8, tuple, lambda v, out: out.items(v), lambda p, _: tuple(p)),
+    Row(9, set, lambda v, out: out.items(v), lambda p, _: set(p)),
+    Row(10, frozenset, lambda v, out: out.items(v), lambda p, _: frozenset(p)),
+    Row(11, deque, lambda v, out: [v.maxlen, *out.items(v)], lambda p, _: deque(p[1:], p[0])),
+    Row(12, dict, lambda v, out: out.pairs(v), lambda p, _: dict(paired(p))),
+    Row(13, OrderedDict, _state_dict_parts, _state_dict),
+    Row(14, Counter, lambda v, out: out.pairs(v), lambda p, _: Counter(dict(paired(p)))),
+    # moments; their tzinfo is a value of its own
+    Row(16, dt.date, lambda v, _: [v.year, v.month, v.day], lambda p, _: dt.date(*p)),
+    Row(17, dt.time, _clock, lambda p, _: dt.time(*p[:5], fold=p[5])),
+    Row(
+        18, dt.datetime, lambda v, out: [v.year, v.month, v.day, *_clock(v, out)], lambda p, _: _datetime(*p)
+    ),
+    Row(19, dt.timedelta, lambda v, _: [v.days, v.seconds, v.microseconds], lambda p, _: dt.timedelta(*p)),
+    Row(20, dt.timezone, lambda v, out: out.items(v.__getinitargs__()), lambda p, _: dt.timezone(*p)),
+    # an application's classes
+    *CLASS_ROWS,
+)
+
+
+def _int(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _datetime(*parts: Any) -> dt.datetime:
+    return dt.datetime(*parts[:8], fold=parts[8])
+
+
+class _Package(NamedTuple):
+    """Rows that are loaded when a value of that package is sent or received."""
+
+    name: str  # root module of the types, and the extra that installs it
+    tags: range
+    rows: str
+
+
+_NUMPY = _Package("numpy", range(64, 80), "roleml.messaging.codec_numpy")
+_TORCH = _Package("torch", range(80, 96), "roleml.messaging.codec_torch")
+_PICKLE = _Package("pickle", range(127, 128), "roleml.messaging.codec_pickle")
+
+_row_of_type: dict[type[Any], Row] = {row.type: row for row in ROWS if row not in CLASS_ROWS}
+_row_of_tag: dict[int, Row] = {row.tag: row for row in ROWS}
+
+row_of = _row_of_type.get
+
+
+def find_row(kind: type[Any]) -> Row | None:
+    """The row that carries values of exactly this type."""
+    if row := _row_of_type.get(kind) or row_of_class(kind):
+        return row
+    root = str(getattr(kind, "__module__", "")).partition(".")[0]
+    for package in (_NUMPY, _TORCH):
+        if package.name == root:
+            found: Row | None = importlib.import_module(package.rows).row_of_type(kind)
+            return found
+    return None
+
+
+def load_row(tag: int) -> Row:
+    """The row with this tag. Raises DecodeError if there is none, or if its package is not installed."""
+    if row := _row_of_tag.get(tag):
+        return row
+    for package in (_NUMPY, _TORCH, _PICKLE):
+        if tag in package.tags:
+            try:
+                rows = importlib.import_module(package.rows).ROWS
+            except ImportError as error:
+                raise DecodeError(
+                    f"a {package.name} value was received, but {error}: pip install 'roleml[{package.name}]'"
+                ) from error
+            _row_of_tag.update({row.tag: row for row in rows})
+    try:
+        return _row_of_tag[tag]
+    except KeyError:
+        raise DecodeError(f"type tag {tag} is unknown: sent by a newer RoleML, or damaged") from None
+
+
+def pickle_row() -> Row:
+    """The row that carries everything, for those who allow it."""
+    return load_row(_PICKLE.tags[0])

@@ -1,0 +1,59 @@
+"""How torch travels: tensors as raw memory, detached, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, checked_shape
+from roleml.messaging.exceptions import DecodeError
+
+__all__ = ["ROWS", "row_of_type"]
+
+_DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+
+
+def row_of_type(kind: type[Any]) -> Row | None:
+    """The row for a torch type. Of the subclasses of Tensor only Parameter has one."""
+    if kind is torch.Tensor or kind is torch.nn.Parameter:
+        return TENSOR
+    return {torch.Size: SIZE, torch.dtype: DTYPE}.get(kind)
+
+
+def _tensor_parts(value: torch.Tensor, out: Encoding) -> Iterable[Any]:
+    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        raise Unsupported(f"it is not a dense tensor ({value.layout}, {value.dtype}, {value.device})")
+    # no copy, if it is contiguous and on the CPU already
+    dense = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    try:
+        flat = dense.reshape(-1).view(torch.uint8).numpy()
+    except RuntimeError as error:
+        raise Unsupported(f"its memory is out of reach: {error}") from error
+    return [str(value.dtype), list(value.shape), out.buffer(memoryview(flat))]
+
+
+def _tensor(parts: list[Any], source: Decoding) -> torch.Tensor:
+    name, shape, index = parts
+    dtype, buffer = _dtype(name), source.buffer(index)
+    value = torch.empty(checked_shape(shape, _itemsize(dtype), buffer), dtype=dtype, device="cpu")
+    memoryview(value.reshape(-1).view(torch.uint8).numpy())[:] = buffer
+    return value
+
+
+def _dtype(name: Any) -> torch.dtype:
+    if name not in _DTYPES:
+        raise DecodeError(f"torch {torch.__version__} has no dtype {str(name)[:100]}")
+    return _DTYPES[name]
+
+
+def _itemsize(dtype: torch.dtype) -> int:
+    return torch.empty(0, dtype=dtype, device="cpu").element_size()
+
+
+TENSOR = Row(80, torch.Tensor, _tensor_parts, _tensor)
+SIZE = Row(81, torch.Size, lambda v, _: list(v), lambda p, _: torch.Size(p))
+DTYPE = Row(82, torch.dtype, lambda v, _: [str(v)], lambda p, _: _dtype(*p))
+
+ROWS = (TENSOR, SIZE, DTYPE)
