@@ -1,0 +1,1 @@
+"""Roles, actors, and the builders that make them from configuration."""

@@ -1,0 +1,1 @@
+"""What role authors write with."""

@@ -1,0 +1,108 @@
+"""Values that pass between a role and the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+
+from roleml.messaging.codec import register_named_tuple
+
+__all__ = [
+    "Args",
+    "ErrorHandlingStrategy",
+    "EventSubscriptionMode",
+    "Message",
+    "MessageHandler",
+    "MessagePart",
+    "MyArgs",
+    "MyPayloads",
+    "Payloads",
+    "PluginAttribute",
+    "Tags",
+    "TaskInvocation",
+]
+
+MessagePart = Mapping[str, Any]
+Args = Mapping[str, Any]
+Payloads = Mapping[str, Any]
+Tags = Mapping[str, str]
+MyArgs = dict[str, Any]
+MyPayloads = dict[str, Any]
+MessageHandler = Callable[..., Any]
+
+EventSubscriptionMode = Literal["once", "forever"]
+
+
+@register_named_tuple
+class Message(NamedTuple):
+    """The content of one call or event.
+
+    ``args`` are small: logged at DEBUG, and what event conditions look at. ``payloads`` may be of any size
+    and are never logged. Receivers treat both as read-only.
+    """
+
+    args: Args = {}  # noqa: RUF012  # read-only by contract, and a named tuple's default
+    payloads: Payloads = {}  # noqa: RUF012
+
+    @staticmethod
+    def empty() -> Message:
+        """A message with two dictionaries of its own."""
+        return Message({}, {})
+
+
+@runtime_checkable
+class TaskInvocation(Protocol):
+    """One accepted task call, as its caller sees it."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the handler and return its value.
+
+        ``timeout`` is in seconds. Without one, waiting ends when the task does or its actor is lost, and
+        the log says every now and then for whom.
+
+        Raises:
+            CallerError, HandlerError: the task failed.
+            TaskResultTimeoutError: nothing yet after ``timeout``; the invocation stays usable.
+        """
+
+    def exception(self, timeout: float | None = None) -> Exception | None:
+        """Wait likewise, and return the task's error instead of raising it; ``None`` after success."""
+
+    def add_done_callback(self, func: Callable[[TaskInvocation], Any]) -> None:
+        """Call ``func(invocation)`` exactly once when the task is done; at once if it is already.
+
+        It runs in a worker thread (or, if already done, in this one); its exceptions are logged.
+        """
+
+
+class ErrorHandlingStrategy(Enum):
+    """What a group call does about a member that failed."""
+
+    IGNORE = "ignore"
+    """Leave the failed member out."""
+    RAISE_FIRST = "raise_first"
+    """Raise the first error."""
+    RETRY = "retry"
+    """Ask again, a bounded number of times, unless the caller is at fault."""
+    KEEP = "keep"
+    """Put the exception in the place of the result."""
+
+
+class PluginAttribute:
+    """A class attribute of a role that an extension replaces, per role instance, by a bound object.
+
+    Every direct subclass is a plugin kind and gets its class name as ``PLUGIN_NAME``; a role collects its
+    plugin attributes under that name in ``Role.plugin_attributes``.
+    """
+
+    PLUGIN_NAME: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if PluginAttribute in cls.__bases__:
+            cls.PLUGIN_NAME = cls.__name__
+
+    def bind(self, role: Any, attribute_name: str) -> Any:
+        """What the attribute of this ``role`` instance shall be; called once, when the role is added."""
+        return self

@@ -1,0 +1,1 @@
+"""Moves messages between named actors; knows nothing of roles."""
