@@ -82,8 +82,8 @@ class Element(Generic[T]):
     declared_as: str = field(default="", init=False, repr=False)
 
     if TYPE_CHECKING:
-        # A parameter of type `type[T]` alone refuses abstract classes and protocols, which are the usual thing
-        # here; the second form is for what is no class at all. Parameters and fields must stay equal.
+        # A parameter of type `type[T]` alone refuses abstract classes and protocols, which are the usual case;
+        # the second form is for what is no class at all. Parameters and fields must stay equal.
         @overload
         def __init__(
             self,
@@ -174,7 +174,7 @@ class Factory(Element[T]):
     default_construct_strategy: ConstructStrategy = ConstructStrategy.EVERY_CALL
 
 
-# Not as a decorator: a type checker would replace the overloads of Element by an __init__ that infers nothing.
+# Not as a decorator: a type checker would put an __init__ that infers nothing in place of the overloads.
 dataclass(frozen=True, eq=False)(Factory)
 
 
