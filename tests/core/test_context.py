@@ -92,8 +92,9 @@ def test_profiles_are_equal_and_hash_alike_if_they_name_the_same_actor() -> None
     assert (old != new) is False
     assert hash(old) == hash(new)
     assert len({old, new, ActorProfile("b", "here:1")}) == 2
-    assert old != ("a", "here:1")
-    assert old not in [("a", "here:1")]
+    plain = ("a", "here:1")
+    assert old != plain
+    assert plain != old
 
 
 def test_a_profile_needs_no_address() -> None:
