@@ -82,7 +82,7 @@ class Element(Generic[T]):
     declared_as: str = field(default="", init=False, repr=False)
 
     if TYPE_CHECKING:
-        # A parameter of type `type[T]` alone refuses abstract classes and protocols, which are the usual case;
+        # A parameter of type `type[T]` alone refuses abstract classes and protocols, the usual thing here;
         # the second form is for what is no class at all. Parameters and fields must stay equal.
         @overload
         def __init__(
