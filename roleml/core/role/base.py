@@ -96,7 +96,9 @@ class Role:
     def base(self) -> RoleHost:
         """The hosting actor."""
         if self._base is None:
-            raise RuntimeError(f"role not initialized: this {type(self).__name__} was not added to an actor yet")
+            raise RuntimeError(
+                f"role not initialized: this {type(self).__name__} was not added to an actor yet"
+            )
         return self._base
 
     @property
@@ -150,7 +152,9 @@ class Role:
             ChannelNotFoundError: that role has no such service.
             HandlerError: the handler failed, the role is not open, or its actor is not there (any more).
         """
-        return self.base.call(self._name, target, channel_name, message or Message(args or {}, payloads or {}))
+        return self.base.call(
+            self._name, target, channel_name, message or Message(args or {}, payloads or {})
+        )
 
     def call_task(
         self,

@@ -177,7 +177,9 @@ class EventHandler(HandlerDecorator):
     ) -> None:
         super().__init__(expand=expand)
         if not isinstance(relationship, str):
-            raise TypeError("EventHandler needs the name of a relationship and of a channel: @EventHandler('trainer', 'done')")
+            raise TypeError(
+                "EventHandler needs the name of a relationship and of a channel: @EventHandler('trainer', 'done')"
+            )
         self.properties = EventHandlerProperties(
             relationship, to_standardized_name(channel_name), dict(conditions or {}), mode, extra_filter
         )
@@ -231,5 +233,3 @@ class Event:
         if message is None:
             message = Message(args or {}, payloads or {})
         self._role.base.emit(self._role.name, self.channel_name, message)
-
-

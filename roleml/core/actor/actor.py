@@ -1,0 +1,387 @@
+"""The actor: a node that hosts roles."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from roleml.core.actor.calls import Calls
+from roleml.core.actor.elements import ElementInstance, Elements
+from roleml.core.actor.events import Events, Handler
+from roleml.core.actor.failures import describe
+from roleml.core.actor.following import Following
+from roleml.core.actor.group.calls import GroupCalls, GroupMode
+from roleml.core.actor.native import NATIVE_ROLE_NAME, NativeRole
+from roleml.core.actor.runnables import Runnables
+from roleml.core.actor.status import RoleStatusManager
+from roleml.core.context import ActorProfile, Context, RoleInstanceID, check_name
+from roleml.core.role.base import Role
+from roleml.core.role.elements import ElementImplementation
+from roleml.core.role.exceptions import ChannelNotFoundError
+from roleml.core.role.types import EventSubscriptionMode, Message, TaskInvocation
+from roleml.core.status import Status, StatusTransferCallbackError
+from roleml.messaging.codec import Codec
+from roleml.messaging.envelope import Kind
+from roleml.messaging.exceptions import HandshakeError, HandwaveError, MessagingError
+from roleml.messaging.mailbox import EXPLAIN, Job, Mailbox, Request
+from roleml.messaging.transport import Presence, open_transport
+from roleml.shared.suggestions import did_you_mean
+from roleml.shared.threads import shared_pool
+
+__all__ = ["Actor", "BaseActor"]
+
+
+class BaseActor:
+    """Hosts roles and connects them with those of other actors through a broker.
+
+    An actor is connected from its construction on, and in service from :meth:`run` or :meth:`start` until
+    :meth:`stop`. Its roles are started in the order they were added, and stopped in reverse.
+
+    Args:
+        context: who this actor is and whom it knows.
+        broker: URL of the broker; the default one connects the actors of this process.
+        allow_pickle: whether to exchange arbitrary Python objects. Reading one can run any code its sender
+            likes, so by default only the embedded broker does, where nothing leaves the process.
+        collective: how group calls go about: all at once, one after the other, or not at all.
+        handshakes: actors to greet now; each must be there.
+
+    Raises:
+        ValueError: a name or the broker's URL is not valid.
+        MsgConnectionError: the broker is not there, or has an actor of this name.
+        HandshakeError: one of ``handshakes`` did not answer.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        broker: str = "embedded://",
+        allow_pickle: bool | None = None,
+        collective: GroupMode = "parallel",
+        handshakes: Sequence[str] = (),
+        install_role: Callable[[BaseActor, str, Any], type[Role]] | None = None,
+    ) -> None:
+        check_name("actor", context.profile.name)
+        if allow_pickle is None:
+            allow_pickle = broker.startswith("embedded:")
+        self.ctx = context
+        self.logger = logging.getLogger("roleml.actor")
+        self.management_lock = threading.RLock()
+        self.role_status_manager = RoleStatusManager()
+        self._install_role = install_role
+        self._roles: dict[str, Role] = {}
+        self._running = False
+        self._ended = threading.Event()
+
+        mailbox = Mailbox(
+            open_transport(broker, context.profile.name), Codec(allow_pickle=allow_pickle), shared_pool()
+        )
+        self._mailbox = mailbox
+        self._elements = Elements(context.workdir)
+        self._calls = Calls(context, mailbox, self.role_status_manager)
+        self._group_calls = GroupCalls(self._calls, mailbox, collective)
+        self._events = Events(context, mailbox, self.role_status_manager)
+        self._following = Following(context, mailbox, self._events)
+        self._runnables = Runnables(context)
+        self._controls: dict[str, Callable[[Request], Any]] = {
+            **self._events.controls(),
+            EXPLAIN: self._calls.explain,
+            "handshake": self._greeted,
+            "handwave": self._left_by,
+        }
+        mailbox.serve(Kind.CONTROL, self._accept_control)
+        mailbox.describe_with(describe)
+        for status, react in (
+            (Status.STARTING, self._role_starting),
+            (Status.READY, self._role_ready),
+            (Status.FINALIZING, self._role_finalizing),
+            (Status.TERMINATED, self._role_terminated),
+        ):
+            self.role_status_manager.add_callback(status, react)
+
+        Context.set_active_context(context)
+        mailbox.start()
+        try:
+            self._greet(handshakes)
+        except HandshakeError:
+            mailbox.stop()
+            raise
+
+    @property
+    def profile(self) -> ActorProfile:
+        return self.ctx.profile
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """The hosted roles by name, in the order added."""
+        return dict(self._roles)
+
+    def __enter__(self) -> BaseActor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # hosting
+
+    def add_role(self, name: str, role: Role) -> None:
+        """Host ``role`` as ``name``: it can be addressed and subscribed to, and is not in service yet.
+
+        Raises:
+            ValueError: the name is not valid.
+            RuntimeError: the name is taken, or the role instance is hosted already.
+        """
+        check_name("role", name)
+        with self.management_lock:
+            control = self.role_status_manager.add_role(name)
+            try:
+                role.attach(name, self)
+                self._bind_plugins(role)
+                self._roles[name] = role
+                self._elements.add_role(name, role)
+                self._events.add_role(name, role)
+                self._following.add_role(name, role)
+                self._calls.add_role(name, role)
+                control.declared()
+            except Exception:
+                self.logger.exception("role %s could not be added", name)
+                raise
+        self._following.declared(name)
+
+    def implement_element(
+        self, instance_name: str, element_name: str, impl: ElementImplementation
+    ) -> ElementInstance[Any]:
+        """Provide a workload of a hosted role.
+
+        Raises:
+            RuntimeError: no such role or element, it has an implementation, or nothing provides an object.
+        """
+        return self._elements.implement(instance_name, element_name, impl)
+
+    def start_role(self, name: str) -> None:
+        """Put a hosted role into service.
+
+        Raises:
+            RuntimeError: no such role, or it was started before.
+            StatusTransferCallbackError: it could not start; it is not hosted any more.
+        """
+        with self.management_lock:
+            control = self.role_status_manager.ctrls.get(name)
+            if control is None:
+                raise RuntimeError(
+                    f"actor {self.profile.name} hosts no role named {name!r}{did_you_mean(name, self._roles)}"
+                )
+            if not control.is_declared_only:
+                raise RuntimeError(f"role {name!r} cannot be started: it is {control.status.name}")
+            try:
+                control.ready()
+            except StatusTransferCallbackError:
+                control.terminate(force=True)
+                raise
+        if self._running:
+            self._mailbox.transport.announce(Presence.READY)
+
+    def stop_role(self, name: str) -> None:
+        """Take a role out of service and forget it; waits until its handlers have returned.
+
+        Raises:
+            RuntimeError: no such role.
+        """
+        control = self.role_status_manager.ctrls.get(name)
+        if control is None:
+            raise RuntimeError(
+                f"actor {self.profile.name} hosts no role named {name!r}{did_you_mean(name, self._roles)}"
+            )
+        control.terminate(force=True)
+
+    def install_role(self, name: str, spec: Any) -> type[Role]:
+        """Build a role from its configuration, host it and start it; returns its class."""
+        if self._install_role is None:
+            raise RuntimeError("this actor cannot build roles: make it with an ActorBuilder")
+        return self._install_role(self, name, spec)
+
+    # running
+
+    def start(self) -> None:
+        """Start all roles, in the order they were added, and return. Called at most once.
+
+        Raises:
+            RuntimeError: the actor was started or stopped before.
+            StatusTransferCallbackError: a role could not start. Earlier ones are in service: call :meth:`stop`.
+        """
+        with self.management_lock:
+            if self._running or self._ended.is_set():
+                raise RuntimeError(
+                    f"actor {self.profile.name} was {'stopped' if self._ended.is_set() else 'started'} before; build a new one"
+                )
+            self._running = True
+            self.logger.info("actor starts running")
+            for control in list(self.role_status_manager.ctrls.values()):
+                if control.is_declared_only:
+                    control.ready()
+        self._mailbox.transport.announce(Presence.READY)
+
+    def run(self) -> None:
+        """:meth:`start`, then wait until the actor is stopped."""
+        self.start()
+        self._ended.wait()
+
+    def stop(self) -> None:
+        """End all roles, in reverse order, and leave the broker. May be called from any thread, and again."""
+        with self.management_lock:
+            if self._ended.is_set():
+                return
+            self._before_stop()
+            for name, control in reversed(list(self.role_status_manager.ctrls.items())):
+                try:
+                    control.terminate(force=True)
+                except Exception:
+                    self.logger.exception("role %s did not end properly", name)
+            for name in self.ctx.handwaves:
+                try:
+                    self.handwave(name)
+                except HandwaveError as e:
+                    self.logger.warning("%s", e)
+            self._mailbox.stop()
+            self._ended.set()
+        self.logger.info("actor now stopped")
+
+    def _before_stop(self) -> None: ...
+
+    # a role's life: what happens on entering each status, in this order
+
+    def _role_starting(self, name: str, old: Status) -> None:
+        self._elements.apply_defaults(name)
+        self._following.start(name)
+
+    def _role_ready(self, name: str, old: Status) -> None:
+        self.logger.info("role instance (%s) is READY", name)
+        if old is Status.STARTING:
+            self._events.open(name)
+            self._runnables.start(name, self._roles[name])
+
+    def _role_finalizing(self, name: str, old: Status) -> None:
+        self._runnables.stop(name)
+        self._calls.remove_role(name)
+        self._following.remove_role(name)
+        self._events.remove_role(name)
+        self._elements.finalize(name)
+
+    def _role_terminated(self, name: str, old: Status) -> None:
+        self._roles.pop(name, None)
+        self.logger.info("role instance (%s) is TERMINATED", name)
+
+    @staticmethod
+    def _bind_plugins(role: Role) -> None:
+        for names in role.plugin_attributes.values():
+            for attribute_name in names:
+                plugin = getattr(type(role), attribute_name)
+                setattr(role, attribute_name, plugin.bind(role, attribute_name))
+
+    # what roles do, each on behalf of the role `name` (which need not exist for calls)
+
+    def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any:
+        return self._calls.call(name, target, channel_name, message)
+
+    def call_task(
+        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message
+    ) -> TaskInvocation:
+        return self._calls.call_task(name, target, channel_name, message)
+
+    def call_group(
+        self, name: str, group: Iterable[RoleInstanceID], channel_name: str, **options: Any
+    ) -> list[tuple[RoleInstanceID, Any]]:
+        return self._group_calls.call(name, group, channel_name, **options)
+
+    def call_task_group(
+        self, name: str, group: Iterable[RoleInstanceID], channel_name: str, **options: Any
+    ) -> None:
+        self._group_calls.call_task(name, group, channel_name, **options)
+
+    def subscribe(
+        self,
+        name: str,
+        target: RoleInstanceID,
+        channel_name: str,
+        handler: Handler,
+        *,
+        conditions: Mapping[str, Any] | None = None,
+        mode: EventSubscriptionMode = "forever",
+    ) -> None:
+        self._events.subscribe(name, target, channel_name, handler, conditions=conditions, mode=mode)
+
+    def unsubscribe(self, name: str, target: RoleInstanceID, channel_name: str) -> None:
+        self._events.unsubscribe(name, target, channel_name)
+
+    def emit(self, name: str, channel_name: str, message: Message) -> None:
+        self._events.emit(name, channel_name, message)
+
+    def convert_relationship_to_instance(self, name: str) -> RoleInstanceID:
+        """The role instance that a relationship stands for as a target."""
+        return self._calls.resolve(name)
+
+    # other actors
+
+    def handshake(self, actor_name: str) -> None:
+        """Introduce this actor to another, which adds it to its contacts. Raises ``HandshakeError``."""
+        try:
+            self._control_call(actor_name, "handshake", tuple(self.profile))
+        except MessagingError as e:
+            raise HandshakeError(f"actor {actor_name} did not take the handshake: {e}") from e
+
+    def handwave(self, actor_name: str) -> None:
+        """Say goodbye to another actor, which removes this one from its contacts. Raises ``HandwaveError``."""
+        try:
+            self._control_call(actor_name, "handwave", self.profile.name)
+        except MessagingError as e:
+            raise HandwaveError(f"actor {actor_name} did not take the handwave: {e}") from e
+
+    def _control_call(self, actor_name: str, what: str, content: Any) -> None:
+        self._mailbox.call(Kind.CONTROL, (self.profile.name, ""), (actor_name, ""), what, content)
+
+    def _greet(self, actor_names: Sequence[str]) -> None:
+        try:
+            for actor_name in actor_names:
+                self.handshake(actor_name)
+        except HandshakeError:
+            for actor_name in actor_names:
+                try:
+                    self.handwave(actor_name)
+                except HandwaveError as e:
+                    self.logger.info("%s", e)
+            raise
+
+    def _greeted(self, request: Request) -> None:
+        _, address = request.content
+        self.ctx.contacts.add_contact(ActorProfile(request.source[0], address))
+
+    def _left_by(self, request: Request) -> None:
+        self.ctx.contacts.remove_contact(request.source[0])
+
+    def _accept_control(self, request: Request) -> Job:
+        control = self._controls.get(request.channel)
+        if control is None:
+            raise ChannelNotFoundError(f"actor {self.profile.name} does not know how to {request.channel!r}")
+        return lambda: control(request)
+
+
+class Actor(BaseActor):
+    """A :class:`BaseActor` with a native role, by which others may manage it."""
+
+    def __init__(self, context: Context, **options: Any) -> None:
+        super().__init__(context, **options)
+        self.native_role = NativeRole()
+        self.add_role(NATIVE_ROLE_NAME, self.native_role)
+        context.relationships.add_to_relationship("/", RoleInstanceID(context.profile.name, NATIVE_ROLE_NAME))
+
+    def start(self) -> None:
+        super().start()
+        self.native_role.begin()
+
+    def _before_stop(self) -> None:
+        self.native_role.end()

@@ -1,0 +1,217 @@
+"""Services and tasks: resolving whom to call, and serving what is called here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from roleml.core.actor.failures import at_caller, of_handler
+from roleml.core.actor.status import RoleStatusManager
+from roleml.core.context import Context, RoleInstanceID
+from roleml.core.role.base import Role
+from roleml.core.role.exceptions import (
+    CallerError,
+    ChannelNotFoundError,
+    HandlerError,
+    NoSuchRoleError,
+    TaskResultTimeoutError,
+)
+from roleml.core.role.naming import to_standardized_name
+from roleml.core.role.types import Args, Message, Payloads, TaskInvocation
+from roleml.core.status import ExecutionTicket, StatusError
+from roleml.messaging.envelope import Kind
+from roleml.messaging.mailbox import Job, Mailbox, Pending, Request
+from roleml.shared.suggestions import did_you_mean
+
+__all__ = ["Calls", "Invocation"]
+
+logger = logging.getLogger("roleml.managers.task")
+message_logger = logging.getLogger("roleml.managers.service")
+
+
+class Invocation(TaskInvocation):
+    """An accepted task call. See :class:`~roleml.core.role.types.TaskInvocation`."""
+
+    def __init__(self, pending: Pending, mailbox: Mailbox) -> None:
+        self._pending = pending
+        self._mailbox = mailbox
+
+    def __repr__(self) -> str:
+        return f"<task {self._pending}, {'done' if self._pending.done else 'running'}>"
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._wait(timeout)
+        try:
+            return self._pending.value()
+        except Exception as e:
+            raise at_caller(e) from e.__cause__
+
+    def exception(self, timeout: float | None = None) -> Exception | None:
+        self._wait(timeout)
+        try:
+            self._pending.value()
+        except Exception as e:
+            return at_caller(e)
+        return None
+
+    def add_done_callback(self, func: Callable[[TaskInvocation], Any]) -> None:
+        self._mailbox.when_done(self._pending, lambda: self._notify(func))
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self._pending.wait(timeout):
+            raise TaskResultTimeoutError(
+                f"no result of {self._pending} within {timeout} s; it is still running, and may be waited for again"
+            )
+
+    def _notify(self, func: Callable[[TaskInvocation], Any]) -> None:
+        try:
+            func(self)
+        except Exception:
+            logger.exception("a callback for %s failed", self._pending)
+
+
+class Calls:
+    """The calls of an actor's roles, and those made to them."""
+
+    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager) -> None:
+        self._ctx = ctx
+        self._mailbox = mailbox
+        self._statuses = statuses
+        self._roles: dict[str, Role] = {}
+        mailbox.serve(Kind.SERVICE, lambda request: self._accept(request, "service"))
+        mailbox.serve(Kind.TASK, lambda request: self._accept(request, "task"))
+
+    def add_role(self, name: str, role: Role) -> None:
+        self._roles[name] = role
+        self._mailbox.transport.bind(name, role.services, role.tasks)
+
+    def remove_role(self, name: str) -> None:
+        self._roles.pop(name, None)
+        self._mailbox.transport.unbind(name)
+
+    # calling
+
+    def resolve(self, target: str | RoleInstanceID) -> RoleInstanceID:
+        """The role instance that a target stands for (see :class:`~roleml.core.role.base.Role`).
+
+        Raises:
+            CallerError: a relationship without members, and no local role of its name.
+        """
+        if isinstance(target, tuple):
+            return RoleInstanceID(*target)
+        members = self._ctx.relationships.get_relationship_view(target)
+        if members:
+            return min(members)
+        if target in self._roles:
+            return RoleInstanceID(self._ctx.profile.name, target)
+        known = [*self._ctx.relationships.all_relationships(), *self._roles]
+        hint = (
+            "; to address one instance, use RoleInstanceID.of(...)"
+            if "/" in target
+            else did_you_mean(target, known)
+        )
+        raise CallerError(
+            f"actor {self._ctx.profile.name} has no relationship with members, and no role, named {target!r}{hint}"
+        )
+
+    def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any:
+        instance, channel = self.resolve(target), to_standardized_name(channel_name)
+        self._log("calling service", instance, channel, message)
+        try:
+            return self._mailbox.call(Kind.SERVICE, self.address(name), instance, channel, message)
+        except Exception as e:
+            raise at_caller(e) from e.__cause__
+
+    def call_task(
+        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message
+    ) -> Invocation:
+        instance, channel = self.resolve(target), to_standardized_name(channel_name)
+        self._log("calling task", instance, channel, message)
+        try:
+            pending = self._mailbox.submit(self.address(name), instance, channel, message)
+        except Exception as e:
+            raise at_caller(e) from e.__cause__
+        return Invocation(pending, self._mailbox)
+
+    def address(self, name: str) -> RoleInstanceID:
+        return RoleInstanceID(self._ctx.profile.name, name)
+
+    # serving
+
+    def explain(self, request: Request) -> None:
+        """Raise why a request to this actor found nobody."""
+        try:
+            kind, name, channel = request.content
+        except (TypeError, ValueError) as e:
+            raise CallerError(f"cannot explain {request.content!r}") from e
+        self._find(name, channel, kind)
+        raise HandlerError(
+            f"{self.address(name)}.{channel} was not there a moment ago, and is now: call again"
+        )
+
+    def _accept(self, request: Request, kind: str) -> Job:
+        """Admit one request: the role is there and open, and has the channel. Waits while it is paused."""
+        name = request.target[1]
+        role, attribute_name = self._find(name, request.channel, kind)
+        source, where = RoleInstanceID(*request.source), f"{role.id}.{request.channel}"
+        args, payloads = _parts(request.content, where)
+        ticket = self._admit(name)
+        self._log(f"serving {kind} for {source}:", role.id, request.channel, request.content)
+        return lambda: self._run(ticket, getattr(role, attribute_name), where, source, args, payloads)
+
+    def _find(self, name: str, channel: str, kind: str) -> tuple[Role, str]:
+        """The role of that name, and the attribute that handles the channel."""
+        role = self._roles.get(name)
+        if role is None:
+            raise CallerError(
+                f"actor {self._ctx.profile.name} hosts no role named {name!r}{did_you_mean(name, self._roles)}"
+            )
+        channels = role.services if kind == "service" else role.tasks
+        attribute_name = channels.get(channel)
+        if attribute_name is None:
+            raise ChannelNotFoundError(_no_channel(role, channel, kind, channels))
+        return role, attribute_name
+
+    def _admit(self, name: str) -> ExecutionTicket:
+        try:
+            return self._statuses.ctrl(name).acquire_execution()
+        except (StatusError, NoSuchRoleError) as e:
+            raise HandlerError(f"{self.address(name)} is not open: {e}") from e
+
+    def _run(
+        self,
+        ticket: ExecutionTicket,
+        handler: Callable[..., Any],
+        where: str,
+        source: RoleInstanceID,
+        args: Any,
+        payloads: Any,
+    ) -> Any:
+        with ticket, self._ctx.activate():
+            try:
+                return handler(source, args, payloads)
+            except Exception as e:
+                raise of_handler(e, where) from e
+
+    @staticmethod
+    def _log(action: str, instance: RoleInstanceID, channel: str, message: Message) -> None:
+        if message_logger.isEnabledFor(logging.DEBUG):
+            message_logger.debug("%s %s.%s with args %s", action, instance, channel, dict(message[0]))
+
+
+def _parts(content: Any, where: str) -> tuple[Args, Payloads]:
+    if (
+        isinstance(content, tuple)
+        and len(content) == 2
+        and all(isinstance(part, Mapping) for part in content)
+    ):
+        return content[0], content[1]
+    raise CallerError(f"{where} needs a message of args and payloads, not {type(content).__name__}")
+
+
+def _no_channel(role: Role, channel: str, kind: str, channels: Iterable[str]) -> str:
+    other, verb = ("task", "call_task") if kind == "service" else ("service", "call")
+    if channel in (role.tasks if other == "task" else role.services):
+        return f"{role.id}.{channel} is a {other}, not a {kind}: use {verb}"
+    return f"{role.id} has no {kind} named {channel!r}{did_you_mean(channel, channels)}"

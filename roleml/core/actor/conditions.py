@@ -1,0 +1,94 @@
+"""Event conditions: which messages a subscriber wants, judged by their args.
+
+A condition is ``name`` or ``name__operator`` with a literal: ``{'loss__lt': 0.5, 'phase': 'train'}``. All of
+them must hold. A name that is missing from the args, and a comparison that the types do not allow, do not hold.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roleml.shared.suggestions import did_you_mean
+
+__all__ = ["OPERATORS", "Condition", "check_conditions", "parse_condition", "parse_conditions"]
+
+#: operator -> test of (value in the message, value in the condition)
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "": operator.eq,
+    "eq": operator.eq,
+    "==": operator.eq,
+    "gt": operator.gt,
+    ">": operator.gt,
+    "ge": operator.ge,
+    ">=": operator.ge,
+    "lt": operator.lt,
+    "<": operator.lt,
+    "le": operator.le,
+    "<=": operator.le,
+    "contains": operator.contains,
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    name: str
+    operator: str
+    value: Any
+
+    def holds(self, args: Mapping[str, Any]) -> bool:
+        if self.name not in args:
+            return False
+        try:
+            return bool(OPERATORS[self.operator](args[self.name], self.value))
+        except (TypeError, ValueError):  # unordered types; arrays, which have no single truth
+            return False
+
+
+def parse_condition(key: str, value: Any) -> Condition:
+    """One condition. A key with more than one ``__`` tests its first part for equality.
+
+    Raises:
+        ValueError: the operator is unknown.
+    """
+    parts = key.split("__")
+    name, op = (parts[0], parts[1]) if len(parts) == 2 else (parts[0], "eq")
+    if op not in OPERATORS:
+        raise ValueError(
+            f"unknown operator {op!r} in the condition {key!r}{did_you_mean(op, OPERATORS)}; "
+            f"operators: {', '.join(name for name in OPERATORS if name)}"
+        )
+    return Condition(name, op, value)
+
+
+_CACHE_SIZE = 256
+_cache: OrderedDict[int, tuple[Mapping[str, Any], list[tuple[str, Any]], tuple[Condition, ...]]] = (
+    OrderedDict()
+)
+
+
+def parse_conditions(conditions: Mapping[str, Any] | None) -> tuple[Condition, ...]:
+    """All conditions of a mapping; the same object again for the same, unchanged mapping.
+
+    Raises:
+        ValueError: an operator is unknown.
+    """
+    if not conditions:
+        return ()
+    items = list(conditions.items())
+    known = _cache.get(id(conditions))
+    if known is not None and known[0] is conditions and known[1] == items:
+        return known[2]
+    parsed = tuple(parse_condition(key, value) for key, value in items)
+    _cache[id(conditions)] = (conditions, items, parsed)  # holds the mapping, so that its id stays its own
+    while len(_cache) > _CACHE_SIZE:
+        _cache.popitem(last=False)
+    return parsed
+
+
+def check_conditions(args: Mapping[str, Any], conditions: Iterable[Condition]) -> bool:
+    """Whether every condition holds for these args. No conditions: always."""
+    return all(condition.holds(args) for condition in conditions)

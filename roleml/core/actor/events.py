@@ -1,0 +1,361 @@
+"""Events: emitting, subscribing, and delivering to handlers.
+
+A message is emitted under the order lock of its channel: handed by reference to the subscriptions on this
+actor, and published once to the broker if any other actor subscribed. What arrives from the broker is decoded
+once and handed on in the same way. Each subscription has a lane, so its handlers start in the order of emission.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from roleml.core.actor.conditions import parse_conditions
+from roleml.core.actor.failures import at_caller
+from roleml.core.actor.status import RoleStatusManager
+from roleml.core.actor.subscriptions import ChannelID, Emission, Inlet, Source, Subscription
+from roleml.core.context import Context, RoleInstanceID
+from roleml.core.role.base import Role
+from roleml.core.role.exceptions import (
+    ChannelNotFoundError,
+    HandlerError,
+    NoSuchEventError,
+    NoSuchRoleError,
+    RoleInteractionError,
+)
+from roleml.core.role.naming import to_standardized_name
+from roleml.core.role.types import Args, EventSubscriptionMode, Message, Payloads
+from roleml.core.status import Status, StatusError
+from roleml.messaging.envelope import Envelope, Kind
+from roleml.messaging.exceptions import CodecError, MessagingError
+from roleml.messaging.mailbox import Mailbox, Request
+from roleml.messaging.transport import Presence
+from roleml.shared.suggestions import did_you_mean
+from roleml.shared.threads import Started
+
+__all__ = ["Events", "Handler"]
+
+logger = logging.getLogger("roleml.managers.event")
+
+Handler = Callable[[RoleInstanceID, Args, Payloads], Any]
+
+
+class _Listener:
+    """A role that may subscribe; before it is ready, its messages are kept here."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.held: list[tuple[Subscription, Emission]] | None = []  # None: ready, deliver at once
+
+
+class Events:
+    """The events of an actor's roles, and their subscriptions."""
+
+    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager) -> None:
+        self._ctx = ctx
+        self._mailbox = mailbox
+        self._statuses = statuses
+        self._lock = threading.Lock()
+        self._sources: dict[ChannelID, Source] = {}
+        self._inlets: dict[ChannelID, Inlet] = {}
+        self._listeners: dict[str, _Listener] = {}
+        self._on_lost: Callable[[str, list[Subscription]], None] = lambda actor, lost: None
+        mailbox.on_event(self._arrive)
+        mailbox.on_presence(self._presence)
+
+    def on_lost(self, callback: Callable[[str, list[Subscription]], None]) -> None:
+        """``callback(actor, subscriptions)`` hears which subscriptions ended with a lost actor."""
+        self._on_lost = callback
+
+    # a role's life, called by the actor in this order
+
+    def add_role(self, name: str, role: Role) -> None:
+        with self._lock:
+            self._listeners[name] = _Listener()
+            for channel in role.events:
+                origin = ChannelID(RoleInstanceID(self._ctx.profile.name, name), channel)
+                self._sources[origin] = Source(origin)
+
+    def open(self, name: str) -> None:
+        """The role is ready: deliver what was kept, in order, and everything later at once."""
+        listener = self._listeners[name]
+        with listener.lock:
+            held, listener.held = listener.held or [], None
+            for subscription, emission in held:
+                self._schedule(subscription, emission)
+
+    def remove_role(self, name: str) -> None:
+        """End the subscriptions of the role and to it, and tell the other actors concerned."""
+        me = RoleInstanceID(self._ctx.profile.name, name)
+        with self._lock:
+            self._listeners.pop(name, None)
+            sources = [self._sources.pop(origin) for origin in list(self._sources) if origin.source == me]
+            inlets = list(self._inlets.items())
+        for origin, inlet in inlets:
+            self._end(origin, inlet.all() if origin.source == me else inlet.of(name))
+        for source in sources:
+            with source.order:
+                actors = list(source.remote)
+            for actor in actors:
+                self._tell(actor, "discontinue", source.origin, me)
+
+    def has_channel(self, instance: RoleInstanceID, channel_name: str) -> bool:
+        """Whether that role of this actor has such an event."""
+        return ChannelID(instance, channel_name) in self._sources
+
+    # emitting
+
+    def emit(self, name: str, channel_name: str, message: Message) -> None:
+        me, channel = RoleInstanceID(self._ctx.profile.name, name), to_standardized_name(channel_name)
+        try:
+            ticket = self._statuses.ctrl(name).acquire_execution()
+        except (StatusError, NoSuchRoleError) as e:
+            raise HandlerError(f"{me} cannot emit {channel!r}: {e}") from e
+        with ticket:
+            source = self._sources.get(ChannelID(me, channel))
+            if source is None:
+                known = [origin.channel for origin in self._sources if origin.source == me]
+                raise NoSuchEventError(f"{me} has no event named {channel!r}{did_you_mean(channel, known)}")
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("emitting %s with args %s", source.origin, dict(message.args))
+            with source.order:
+                emission = source.next(message)
+                self._fan_out(emission)
+                if source.remote:
+                    self._publish(emission)
+
+    def _publish(self, emission: Emission) -> None:
+        origin = emission.origin
+        try:
+            self._mailbox.publish(origin.source, origin.channel, emission.sequence, emission.message)
+        except CodecError as e:
+            # An undeliverable event is the emitter's to know, but not to handle: log it as an error.
+            logger.error("%s was not sent to other actors: %s", origin, e)
+        except MessagingError as e:
+            logger.info("%s was not sent to other actors: %s", origin, e)
+
+    # subscribing
+
+    def subscribe(
+        self,
+        name: str,
+        target: RoleInstanceID,
+        channel_name: str,
+        handler: Handler,
+        *,
+        conditions: Mapping[str, Any] | None = None,
+        mode: EventSubscriptionMode = "forever",
+        tag: str = "",
+    ) -> Subscription:
+        if mode not in ("once", "forever"):
+            raise ValueError(f"unknown subscription mode {mode!r}; it is 'once' or 'forever'")
+        origin = ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
+        subscription = Subscription(name, origin, tag, handler, parse_conditions(conditions), mode)
+        with self._statuses.ctrl(name).lock_status_for_execute(Status.DECLARED_COMPATIBLE):
+            pass
+        known = self._inlet(origin).put(subscription)
+        if known is not None:
+            return known
+        try:
+            since = self._register(name, origin)
+        except Exception:
+            self._end(origin, [subscription], tell=False)
+            raise
+        for emission in subscription.begin(since):
+            self._deliver(subscription, emission)
+        return subscription
+
+    def unsubscribe(self, name: str, target: RoleInstanceID, channel_name: str) -> None:
+        origin = ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
+        with self._statuses.ctrl(name).acquire_execution():
+            inlet = self._inlets.get(origin)
+            subscriptions = inlet.of(name) if inlet is not None else []
+            if not subscriptions:
+                raise RuntimeError(f"role {name!r} is not subscribed to {origin}")
+            source = self._sources.get(origin)
+            if source is None:
+                self._end(origin, subscriptions)
+            else:
+                with source.order:  # wait for an emission that is under way
+                    self._end(origin, subscriptions)
+
+    def end(self, subscription: Subscription) -> None:
+        """End one subscription; one that has ended already is fine."""
+        self._end(subscription.origin, [subscription])
+
+    def _inlet(self, origin: ChannelID) -> Inlet:
+        with self._lock:
+            return self._inlets.setdefault(origin, Inlet())
+
+    def _register(self, name: str, origin: ChannelID) -> int:
+        """Make the source know of this actor; returns how many messages it had emitted by then."""
+        if origin.source.actor_name == self._ctx.profile.name:
+            source = self._open_source(origin)
+            with source.order:
+                return source.sequence
+        me = RoleInstanceID(self._ctx.profile.name, name)
+        self._mailbox.transport.subscribe(origin.source, origin.channel)
+        try:
+            sequence = self._mailbox.call(
+                Kind.CONTROL,
+                me,
+                (origin.source.actor_name, ""),
+                "subscribe",
+                (tuple(origin.source), origin.channel),
+            )
+        except Exception as e:
+            error = at_caller(e)
+            if isinstance(error, RoleInteractionError) and not isinstance(
+                error, ChannelNotFoundError | HandlerError
+            ):
+                error = HandlerError(str(error))
+            raise error from e
+        if not isinstance(sequence, int):
+            raise HandlerError(
+                f"{origin} answered a subscription with {sequence!r}; are the versions the same?"
+            )
+        return sequence
+
+    def _open_source(self, origin: ChannelID) -> Source:
+        """A channel of this actor that may be subscribed to.
+
+        Raises:
+            NoSuchRoleError, StatusError, ChannelNotFoundError: it may not.
+        """
+        name = origin.source.instance_name
+        with self._statuses.ctrl(name).lock_status_for_execute(Status.DECLARED_COMPATIBLE):
+            source = self._sources.get(origin)
+        if source is None:
+            known = [each.channel for each in self._sources if each.source == origin.source]
+            raise ChannelNotFoundError(
+                f"{origin.source} has no event named {origin.channel!r}{did_you_mean(origin.channel, known)}"
+            )
+        return source
+
+    def _end(self, origin: ChannelID, subscriptions: list[Subscription], *, tell: bool = True) -> None:
+        inlet = self._inlets.get(origin)
+        if inlet is None:
+            return
+        inlet.remove(subscriptions)
+        remote = origin.source.actor_name != self._ctx.profile.name
+        left = {subscription.subscriber for subscription in inlet.all()}
+        for name in {subscription.subscriber for subscription in subscriptions} - left:
+            if remote and tell:
+                me = RoleInstanceID(self._ctx.profile.name, name)
+                self._tell(origin.source.actor_name, "unsubscribe", origin, me)
+        if not left:
+            with self._lock:
+                if self._inlets.get(origin) is inlet and not inlet.all():
+                    del self._inlets[origin]
+            if remote:
+                self._mailbox.transport.unsubscribe(origin.source, origin.channel)
+
+    def _tell(self, actor: str, what: str, origin: ChannelID, me: RoleInstanceID) -> None:
+        self._mailbox.tell(me, (actor, ""), what, (tuple(origin.source), origin.channel))
+
+    # asked by other actors
+
+    def controls(self) -> dict[str, Callable[[Request], Any]]:
+        """What other actors may ask about events: name -> function of the request."""
+        return {"subscribe": self._asked_to_subscribe, "unsubscribe": self._asked_to_unsubscribe,
+                "discontinue": self._told_to_discontinue}  # fmt: skip
+
+    def _asked_to_subscribe(self, request: Request) -> int:
+        origin, subscriber = _origin_of(request), RoleInstanceID(*request.source)
+        source = self._open_source(origin)
+        self._mailbox.watch(subscriber.actor_name)
+        return source.add_remote(subscriber)
+
+    def _asked_to_unsubscribe(self, request: Request) -> None:
+        source = self._sources.get(_origin_of(request))
+        if source is not None:
+            source.drop_remote(RoleInstanceID(*request.source))
+
+    def _told_to_discontinue(self, request: Request) -> None:
+        origin = _origin_of(request)
+        if origin.source == tuple(request.source):  # only the source itself may end its channel
+            inlet = self._inlets.get(origin)
+            if inlet is not None:
+                self._end(origin, inlet.all(), tell=False)
+
+    def _presence(self, actor: str, state: Presence) -> None:
+        if state is not Presence.DOWN:
+            return
+        for source in list(self._sources.values()):
+            source.drop_actor(actor)
+        with self._lock:
+            inlets = [
+                (origin, inlet) for origin, inlet in self._inlets.items() if origin.source.actor_name == actor
+            ]
+        lost: list[Subscription] = []
+        for origin, inlet in inlets:
+            subscriptions = inlet.all()
+            lost += [subscription for subscription in subscriptions if not subscription.ended]
+            self._end(origin, subscriptions, tell=False)
+        if lost:
+            self._on_lost(actor, lost)
+
+    # delivering
+
+    def _arrive(self, envelope: Envelope, decode: Callable[[], Any]) -> None:
+        origin = ChannelID(RoleInstanceID(*envelope.source), envelope.channel)
+
+        def job(_: Started) -> None:
+            try:
+                message = Message(*decode())
+            except (CodecError, TypeError) as e:
+                logger.error("a message of %s cannot be read and was dropped: %s", origin, e)
+                return
+            self._fan_out(Emission(origin, envelope.sequence, message))
+
+        self._mailbox.lanes.submit(("event", origin), job)
+
+    def _fan_out(self, emission: Emission) -> None:
+        inlet = self._inlets.get(emission.origin)
+        if inlet is None:
+            logger.debug("nobody here listens to %s any more", emission.origin)
+            return
+        for subscription in inlet.all():
+            if subscription.take(emission):
+                self._deliver(subscription, emission)
+
+    def _deliver(self, subscription: Subscription, emission: Emission) -> None:
+        if subscription.ended:  # it took its one message; the source need not hear that in this thread
+            self._mailbox.lanes.submit(("end", subscription.origin), lambda _: self.end(subscription))
+        listener = self._listeners.get(subscription.subscriber)
+        if listener is None:
+            return
+        with listener.lock:
+            if listener.held is not None:
+                listener.held.append((subscription, emission))
+            else:
+                self._schedule(subscription, emission)
+
+    def _schedule(self, subscription: Subscription, emission: Emission) -> None:
+        lane = ("event", subscription.origin, subscription.subscriber, subscription.tag)
+        self._mailbox.lanes.submit(lane, lambda started: self._handle(subscription, emission, started))
+
+    def _handle(self, subscription: Subscription, emission: Emission, started: Started) -> None:
+        try:
+            ticket = self._statuses.ctrl(subscription.subscriber).acquire_execution()
+        except (StatusError, NoSuchRoleError):
+            return  # the subscriber is ending
+        started()
+        origin, message = emission.origin, emission.message
+        with ticket, self._ctx.activate():
+            try:
+                subscription.handler(origin.source, message.args, message.payloads)
+            except Exception:
+                logger.exception("role %s failed to handle %s", subscription.subscriber, origin)
+
+
+def _origin_of(request: Request) -> ChannelID:
+    try:
+        (actor, role), channel = request.content
+        return ChannelID(RoleInstanceID(actor, role), channel)
+    except (TypeError, ValueError) as e:
+        raise HandlerError(
+            f"{request.channel!r} needs ((actor, role), channel), not {request.content!r}"
+        ) from e

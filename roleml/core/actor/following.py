@@ -1,0 +1,191 @@
+"""Declared event handlers: subscriptions that follow a relationship.
+
+While a role runs, each ``@EventHandler`` of it is subscribed to every member of its relationship. Changes of
+the relationship are followed in the background, one after the other for each role. A member that is not there
+yet, or whose actor was lost, is subscribed to once its actor says that it is ready.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from roleml.core.actor.events import Events
+from roleml.core.actor.subscriptions import Subscription
+from roleml.core.context import Context, RoleInstanceID
+from roleml.core.role.base import Role
+from roleml.core.role.channels import EventHandlerProperties, attribute
+from roleml.core.role.exceptions import HandlerError, NoSuchRoleError, RoleInteractionError
+from roleml.core.status import StatusError
+from roleml.messaging.mailbox import Mailbox
+from roleml.messaging.transport import Presence
+
+__all__ = ["Following"]
+
+logger = logging.getLogger("roleml.managers.event")
+
+
+class _Follower:
+    """One declared handler of one role."""
+
+    def __init__(self, name: str, tag: str, role: Role, properties: EventHandlerProperties) -> None:
+        self.name = name
+        self.tag = tag
+        self.role = role
+        self.properties = properties
+        self.active = False
+        self.subscriptions: dict[RoleInstanceID, Subscription] = {}
+        self.absent: set[RoleInstanceID] = set()
+
+    @property
+    def relationship(self) -> str:
+        return self.properties.relationship
+
+    def wanted(self, instances: Iterable[RoleInstanceID]) -> list[RoleInstanceID]:
+        return [instance for instance in instances if self.properties.extra_filter(instance)]
+
+
+class Following:
+    """Keeps the declared handlers of an actor's roles subscribed."""
+
+    def __init__(self, ctx: Context, mailbox: Mailbox, events: Events) -> None:
+        self._ctx = ctx
+        self._mailbox = mailbox
+        self._events = events
+        self._lock = threading.Lock()
+        self._followers: dict[str, list[_Follower]] = {}
+        ctx.relationships.add_listener(self._relationship_changed)
+        mailbox.on_presence(self._presence)
+        events.on_lost(self._lost)
+
+    def add_role(self, name: str, role: Role) -> None:
+        """Note the role's handlers, and let running roles that wait for a role of this name subscribe to it."""
+        followers = []
+        for attribute_name, properties in role.event_handlers.items():
+            resolved = _resolve(name, attribute_name, role, properties)
+            if resolved is not None:
+                followers.append(_Follower(name, attribute_name, role, resolved))
+        with self._lock:
+            self._followers[name] = followers
+
+    def declared(self, name: str) -> None:
+        """A local role can be subscribed to now: serve those who fall back to its name."""
+        instance = RoleInstanceID(self._ctx.profile.name, name)
+        for follower in self._active():
+            if follower.relationship == name and not self._ctx.relationships.get_relationship_view(name):
+                self._in_background(follower, [instance])
+
+    def start(self, name: str) -> None:
+        """The role is starting: subscribe to every member, and follow from now on."""
+        for follower in self._followers.get(name, ()):
+            with self._ctx.relationships:
+                members: Iterable[RoleInstanceID] = self._ctx.relationships.get_relationship_view(
+                    follower.relationship
+                )
+                follower.active = True
+            if members:
+                self._subscribe(follower, follower.wanted(members))
+            else:
+                self._subscribe_to_namesake(follower)
+
+    def remove_role(self, name: str) -> None:
+        with self._lock:
+            followers = self._followers.pop(name, [])
+        for follower in followers:
+            follower.active = False
+
+    def _active(self) -> list[_Follower]:
+        with self._lock:
+            return [
+                follower
+                for followers in self._followers.values()
+                for follower in followers
+                if follower.active
+            ]
+
+    def _subscribe_to_namesake(self, follower: _Follower) -> None:
+        """A relationship without members stands for the local role of that name, if it has the channel."""
+        instance = RoleInstanceID(self._ctx.profile.name, follower.relationship)
+        if self._events.has_channel(instance, follower.properties.channel_name):
+            self._subscribe(follower, [instance])
+
+    def _subscribe(self, follower: _Follower, instances: Iterable[RoleInstanceID]) -> None:
+        properties = follower.properties
+        for instance in instances:
+            if not follower.active:
+                return
+            if instance.actor_name != self._ctx.profile.name:
+                self._mailbox.watch(instance.actor_name)
+            try:
+                follower.subscriptions[instance] = self._events.subscribe(
+                    follower.name,
+                    instance,
+                    properties.channel_name,
+                    getattr(follower.role, follower.tag),
+                    conditions=properties.conditions,
+                    mode=properties.mode,
+                    tag=follower.tag,
+                )
+                follower.absent.discard(instance)
+            except HandlerError as e:
+                follower.absent.add(instance)
+                logger.info("%s waits for %s to be ready: %s", follower.name, instance, e)
+            except (RoleInteractionError, NoSuchRoleError, StatusError, ValueError) as e:
+                logger.error(
+                    "%s cannot subscribe to %s of %s: %s", follower.name, properties.channel_name, instance, e
+                )
+
+    def _unsubscribe(self, follower: _Follower, instances: Iterable[RoleInstanceID]) -> None:
+        for instance in instances:
+            follower.absent.discard(instance)
+            subscription = follower.subscriptions.pop(instance, None)
+            if subscription is not None:
+                self._events.end(subscription)
+
+    def _in_background(
+        self, follower: _Follower, instances: Iterable[RoleInstanceID], *, end: bool = False
+    ) -> None:
+        chosen = follower.wanted(instances)
+        action = self._unsubscribe if end else self._subscribe
+        if chosen:
+            self._mailbox.lanes.submit(("follow", follower.name), lambda _: action(follower, chosen))
+
+    def _relationship_changed(self, name: str, change: str, instances: tuple[RoleInstanceID, ...]) -> None:
+        for follower in self._active():
+            if follower.relationship == name:
+                self._in_background(follower, instances, end=change == "remove")
+
+    def _presence(self, actor: str, state: Presence) -> None:
+        if state is Presence.READY:
+            for follower in self._active():
+                self._in_background(follower, [i for i in follower.absent.copy() if i.actor_name == actor])
+
+    def _lost(self, actor: str, lost: list[Subscription]) -> None:
+        ended = {id(subscription) for subscription in lost}
+        for follower in self._active():
+            for instance, subscription in list(follower.subscriptions.items()):
+                if id(subscription) in ended:
+                    follower.absent.add(instance)
+                    del follower.subscriptions[instance]
+
+
+def _resolve(
+    name: str, attribute_name: str, role: Role, properties: EventHandlerProperties
+) -> EventHandlerProperties | None:
+    """The declaration with ``attribute(...)`` replaced by this instance's values; ``None`` if one is missing."""
+    values: dict[str, Any] = {}
+    for key, value in properties.conditions.items():
+        if isinstance(value, attribute):
+            try:
+                value = getattr(role, value.name)
+            except AttributeError:
+                logger.error(
+                    "role %s will not receive %s: its condition %r needs the attribute %r, which %s does not have",
+                    name, properties.channel_name, key, value.name, type(role).__name__,
+                )  # fmt: skip
+                return None
+        values[key] = value
+    return dataclasses.replace(properties, conditions=values)

@@ -1,0 +1,1 @@
+"""What collects the results of a group."""

@@ -1,0 +1,53 @@
+"""Roles with a life of their own: one thread for each Runnable."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from roleml.core.context import Context
+from roleml.core.role.base import Role
+from roleml.shared.interfaces import Runnable
+from roleml.shared.patience import Patience
+
+__all__ = ["Runnables"]
+
+logger = logging.getLogger("roleml.managers.runnable")
+
+
+class Runnables:
+    """The threads of an actor's runnable roles."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._threads: dict[str, tuple[Runnable, threading.Thread]] = {}
+
+    def start(self, name: str, role: Role) -> None:
+        if isinstance(role, Runnable):
+            # a daemon: a role that ignores stop() must not keep the process from ending
+            thread = threading.Thread(target=self._run, args=(name, role), name=f"role-{name}", daemon=True)
+            self._threads[name] = role, thread
+            thread.start()
+
+    def _run(self, name: str, role: Runnable) -> None:
+        with self._ctx.activate():
+            try:
+                role.run()
+            except Exception:
+                logger.exception("run() of role %s failed; the role stays in service", name)
+
+    def stop(self, name: str) -> None:
+        """Ask the role to stop, if it still runs, and wait until it has."""
+        role, thread = self._threads.pop(name, (None, None))
+        if role is None or thread is None or not thread.is_alive():
+            return
+        try:
+            role.stop()
+        except Exception:
+            logger.exception("stop() of role %s failed", name)
+        if thread is threading.current_thread():
+            return  # the role ends its own actor: it cannot wait for itself
+        patience = Patience()
+        while thread.is_alive():
+            thread.join(patience.next_wait_s())
+            patience.report(logger, "waiting for run() of role %s to return", name)

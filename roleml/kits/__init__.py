@@ -1,0 +1,1 @@
+"""Short import paths for common names."""

@@ -1,0 +1,471 @@
+"""Requests and their answers: the only place that knows whether the other side is local or remote.
+
+A request to an endpoint of the same actor is served by reference, without encoding. One to another actor is
+encoded once for all its targets and kept in a table until it is answered, or until the broker reports that
+nobody is there to answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from roleml.messaging.codec import Body, Codec
+from roleml.messaging.envelope import Address, Answer, Envelope, Failure, FailureKind, Kind
+from roleml.messaging.exceptions import (
+    CodecError,
+    InvocationAbortError,
+    InvocationFailedError,
+    InvocationRefusedError,
+    MessagingError,
+    MsgConnectionError,
+)
+from roleml.messaging.transport import Absence, Presence, Transport
+from roleml.shared.patience import Patience
+from roleml.shared.threads import ElasticPool, Lanes, Started
+
+__all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "Pending", "Request"]
+
+logger = logging.getLogger("roleml.messaging")
+
+#: The control that answers a request nobody bound, with the reason. Content: kind, endpoint, channel.
+EXPLAIN = "explain"
+
+_ANSWERS = (Kind.ACCEPTED, Kind.RESULT)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the serving side sees it, local or remote; ``content`` is decoded."""
+
+    kind: Kind
+    source: Address
+    target: Address
+    channel: str
+    content: Any
+
+
+Job = Callable[[], Any]
+#: Admits a request, or raises; the returned job does the work and gives the answer.
+Accept = Callable[[Request], Job]
+#: Turns an exception of an Accept or a Job into data.
+Describe = Callable[[BaseException], Failure]
+
+
+class Pending:
+    """A request that was sent: first waiting, then accepted, then done. Each step happens once."""
+
+    __slots__ = (
+        "_callbacks", "_error", "_lock", "_settled", "_state", "_value", "_waiters",
+        "accepted", "channel", "id", "kind", "since", "target",
+    )  # fmt: skip
+
+    WAITING, ACCEPTED, DONE = 0, 1, 2
+
+    def __init__(self, id: str, kind: Kind, target: Address, channel: str) -> None:
+        self.id = id
+        self.kind = kind
+        self.target = target
+        self.channel = channel
+        self.since = time.monotonic()
+        self.accepted = False
+        self._lock = threading.Lock()
+        self._state = self.WAITING
+        self._value: Callable[[], Any] | None = None
+        self._error: BaseException | None = None
+        self._waiters: list[threading.Lock] = []
+        self._callbacks: list[Callable[[], Any]] = []
+        self._settled: list[Callable[[], Any]] = []
+
+    def __str__(self) -> str:
+        actor, endpoint = self.target
+        return f"{actor}/{endpoint}.{self.channel}" if endpoint else f"{actor} ({self.channel})"
+
+    @property
+    def done(self) -> bool:
+        return self._state == self.DONE
+
+    @property
+    def refused(self) -> bool:
+        """Failed, and not by the work itself."""
+        return self._state == self.DONE and self._error is not None and not self.accepted
+
+    def accept(self) -> None:
+        self.accepted = True
+        self._advance(self.ACCEPTED)
+
+    def succeed(self, value: Callable[[], Any]) -> list[Callable[[], Any]]:
+        """Finish with a value, given as a function that is called once, by whoever asks first.
+
+        Returns the callbacks that are due; the caller runs them where user code may run.
+        """
+        with self._lock:
+            if self._state != self.DONE:
+                self._value = value
+        return self._advance(self.DONE)
+
+    def fail(self, error: BaseException) -> list[Callable[[], Any]]:
+        """Finish with an error. Returns the callbacks that are due."""
+        with self._lock:
+            if self._state != self.DONE:
+                self._error = error
+        return self._advance(self.DONE)
+
+    def _advance(self, state: int) -> list[Callable[[], Any]]:
+        with self._lock:
+            if self._state >= state:
+                return []
+            self._state = state
+            waiters, self._waiters = self._waiters, []
+            callbacks: list[Callable[[], Any]] = []
+            settled: list[Callable[[], Any]] = []
+            if state >= self._settled_at:
+                settled, self._settled = self._settled, settled
+            if state == self.DONE:
+                callbacks, self._callbacks = self._callbacks, callbacks
+        for waiter in waiters:
+            waiter.release()
+        for callback in settled:
+            callback()
+        return callbacks
+
+    def wait_accepted(self) -> None:
+        """Wait until the other side accepted or refused."""
+        self._wait(self.ACCEPTED, None)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until done; ``False`` after ``timeout_s`` seconds without."""
+        return self._wait(self.DONE, timeout_s)
+
+    def value(self) -> Any:
+        """The value, or raises the error, of a request that is done."""
+        with self._lock:
+            if self._value is not None:
+                try:
+                    decoded = self._value()
+                    self._value = lambda: decoded
+                except MessagingError as e:
+                    self._error, self._value = e, None
+            error, value = self._error, self._value
+        if error is not None:
+            raise error
+        return value() if value is not None else None
+
+    @property
+    def error(self) -> BaseException | None:
+        return self._error
+
+    def add_done_callback(self, callback: Callable[[], Any]) -> bool:
+        """Keep a callback for when this is done; ``False``, and not kept, if it is already."""
+        with self._lock:
+            if self._state == self.DONE:
+                return False
+            self._callbacks.append(callback)
+            return True
+
+    def add_settled_callback(self, callback: Callable[[], Any]) -> bool:
+        """Likewise for when a task is accepted or refused, or anything else is done.
+
+        It runs in the thread that settles this, so it must neither block nor be user code.
+        """
+        with self._lock:
+            if self._state >= self._settled_at:
+                return False
+            self._settled.append(callback)
+            return True
+
+    @property
+    def _settled_at(self) -> int:
+        return self.ACCEPTED if self.kind is Kind.TASK else self.DONE
+
+    def _wait(self, state: int, timeout_s: float | None) -> bool:
+        patience = Patience(timeout_s)
+        while True:
+            with self._lock:
+                if self._state >= state or patience.exhausted:
+                    return self._state >= state
+                waiter = threading.Lock()
+                waiter.acquire()
+                self._waiters.append(waiter)
+            if not waiter.acquire(timeout=patience.next_wait_s()):
+                with self._lock:
+                    if waiter in self._waiters:
+                        self._waiters.remove(waiter)
+                phase = "running" if self.accepted else "not answered yet"
+                patience.report(logger, "waiting for %s, %s", self, phase)
+
+
+class Mailbox:
+    """Sends an actor's requests and serves those of others, over one transport.
+
+    Order: requests of one source endpoint to one target endpoint are started in the order they were sent;
+    they may overlap. User code runs only in pool threads and in the threads that call :meth:`call`.
+    """
+
+    def __init__(self, transport: Transport, codec: Codec, pool: ElasticPool) -> None:
+        self.name = transport.name
+        self._transport = transport
+        self._codec = codec
+        self._pool = pool
+        self._lanes = Lanes(pool)
+        self._accept: dict[Kind, Accept] = {}
+        self._describe: Describe = _describe_plainly
+        self._on_event: Callable[[Envelope, Callable[[], Any]], None] = lambda envelope, decode: None
+        self._on_presence: list[Callable[[str, Presence], None]] = []
+        self._lock = threading.Lock()
+        self._pending: dict[str, Pending] = {}
+        self._watched: set[str] = set()
+
+    # what the actor plugs in before start
+
+    def serve(self, kind: Kind, accept: Accept) -> None:
+        self._accept[kind] = accept
+
+    def describe_with(self, describe: Describe) -> None:
+        self._describe = describe
+
+    def on_event(self, handler: Callable[[Envelope, Callable[[], Any]], None]) -> None:
+        """``handler(envelope, decode)`` gets every event; it must not block, and decodes elsewhere."""
+        self._on_event = handler
+
+    def on_presence(self, handler: Callable[[str, Presence], None]) -> None:
+        self._on_presence.append(handler)
+
+    @property
+    def transport(self) -> Transport:
+        return self._transport
+
+    @property
+    def lanes(self) -> Lanes:
+        return self._lanes
+
+    def start(self) -> None:
+        self._transport.start(self)
+
+    def stop(self) -> None:
+        """Leave the broker; what still waits for an answer fails."""
+        self._transport.stop()
+        self._fail_all(lambda pending: True, f"actor {self.name} stopped before {{pending}} answered")
+
+    # asking
+
+    def call(self, kind: Kind, source: Address, target: Address, channel: str, content: Any) -> Any:
+        """Ask one target and wait for the answer. A local one is served in this thread."""
+        if target[0] == self.name:
+            return self._accept[kind](Request(kind, source, target, channel, content))()
+        (pending,) = self.post(kind, source, [target], channel, content)
+        pending.wait()
+        return pending.value()
+
+    def submit(self, source: Address, target: Address, channel: str, content: Any) -> Pending:
+        """Ask for one task; returns when it was accepted, raises what prevented that."""
+        if target[0] != self.name:
+            (pending,) = self.post(Kind.TASK, source, [target], channel, content)
+            pending.wait_accepted()
+            if pending.refused:
+                pending.value()
+            return pending
+        job = self._accept[Kind.TASK](Request(Kind.TASK, source, target, channel, content))
+        pending = Pending("", Kind.TASK, target, channel)
+        pending.accept()
+        self._lanes.submit((source, target), lambda started: self._work_locally(pending, job, started))
+        return pending
+
+    def post(
+        self, kind: Kind, source: Address, targets: Sequence[Address], channel: str, content: Any
+    ) -> list[Pending]:
+        """Ask several targets the same at once, without waiting; the content is encoded and sent once.
+
+        Raises:
+            EncodeError: the content cannot travel. Nothing was sent.
+        """
+        pendings = [Pending(uuid.uuid4().hex, kind, target, channel) for target in targets]
+        remote = [pending for pending in pendings if pending.target[0] != self.name]
+        if remote:
+            body = self._codec.encode(content)
+            self._watch({pending.target[0] for pending in remote})
+            with self._lock:
+                self._pending.update((pending.id, pending) for pending in remote)
+            self._transport.send([Envelope(kind, p.id, source, p.target, channel) for p in remote], body)
+        for pending in pendings:
+            if pending.target[0] == self.name:
+                self._post_locally(pending, Request(kind, source, pending.target, channel, content))
+        return pendings
+
+    def tell(self, source: Address, target: Address, channel: str, content: Any) -> None:
+        """Send a ``CONTROL`` that wants no answer; an absent actor is only logged."""
+        self._transport.send(
+            [Envelope(Kind.CONTROL, "", source, target, channel)], self._codec.encode(content)
+        )
+
+    def publish(self, source: Address, channel: str, sequence: int, content: Any) -> None:
+        envelope = Envelope(Kind.EVENT, "", source, ("", ""), channel, sequence)
+        self._transport.publish(envelope, self._codec.encode(content))
+
+    def watch(self, actor: str) -> None:
+        self._watch({actor})
+
+    def when_done(self, pending: Pending, callback: Callable[[], Any]) -> None:
+        """Run ``callback`` in the pool once ``pending`` is done; in this thread if it is already."""
+        if not pending.add_done_callback(callback):
+            callback()
+
+    def _watch(self, actors: set[str]) -> None:
+        new = actors - self._watched
+        for actor in new:
+            self._transport.watch(actor)
+        self._watched |= new
+
+    # being asked
+
+    def _post_locally(self, pending: Pending, request: Request) -> None:
+        def job(started: Started) -> None:
+            try:
+                work = self._accept[request.kind](request)
+            except Exception as e:
+                self._run(pending.fail(e))
+                return
+            pending.accept()
+            self._work_locally(pending, work, started)
+
+        self._lanes.submit((request.source, request.target), job)
+
+    def _work_locally(self, pending: Pending, job: Job, started: Started) -> None:
+        started()
+        try:
+            value = job()
+        except Exception as e:
+            self._run(pending.fail(e))
+        else:
+            self._run(pending.succeed(lambda: value))
+
+    def _serve(self, envelope: Envelope, body: Body, started: Started) -> None:
+        try:
+            content = self._codec.decode(body)
+            request = Request(envelope.kind, envelope.source, envelope.target, envelope.channel, content)
+            del body, content
+            job = self._accept[envelope.kind](request)
+            started()
+            if envelope.kind is Kind.TASK:
+                self._answer(envelope, Kind.ACCEPTED, Answer.VALUE, None)
+            value = job()
+        except Exception as e:
+            if not envelope.id:
+                logger.warning("%s from %s failed: %s", envelope.channel, envelope.source[0], e)
+                return
+            self._answer(envelope, Kind.RESULT, Answer.FAILURE, self._describe(e).parts())
+            return
+        if envelope.id:
+            self._answer_value(envelope, value)
+
+    def _answer_value(self, envelope: Envelope, value: Any) -> None:
+        try:
+            self._answer(envelope, Kind.RESULT, Answer.VALUE, value)
+        except CodecError as e:
+            text = f"the result of {envelope.target[1]}.{envelope.channel} cannot travel: {e}"
+            failure = Failure(FailureKind.FAILED, text, type(e).__name__, "")
+            self._answer(envelope, Kind.RESULT, Answer.FAILURE, failure.parts())
+
+    def _answer(self, to: Envelope, kind: Kind, answer: Answer, content: Any) -> None:
+        envelope = Envelope(kind, to.id, to.target, to.source, to.channel, answer=answer)
+        self._transport.send([envelope], self._codec.encode(content))
+
+    # what the transport calls; none of it blocks or runs user code
+
+    def deliver(self, envelope: Envelope, body: Body) -> None:
+        if envelope.kind in _ANSWERS:
+            self._take_answer(envelope, body)
+        elif envelope.kind is Kind.EVENT:
+            self._on_event(envelope, lambda: self._codec.decode(body))
+        else:
+            self._lanes.submit(
+                (envelope.source, envelope.target), lambda started: self._serve(envelope, body, started)
+            )
+
+    def returned(self, envelope: Envelope, absence: Absence) -> None:
+        if absence is Absence.NOT_BOUND and envelope.id in self._pending:
+            self._ask_why(envelope)
+            return
+        with self._lock:
+            pending = self._pending.pop(envelope.id, None)
+        if pending is None or envelope.kind in _ANSWERS:
+            logger.info(
+                "%s %s for %s was dropped: %s",
+                envelope.kind.value, envelope.channel, "/".join(envelope.target).rstrip("/"), absence.value,
+            )  # fmt: skip
+            return
+        error = MsgConnectionError(f"cannot reach {pending}: {absence.value}")
+        self._run_later(pending.fail(error))
+
+    def _ask_why(self, request: Envelope) -> None:
+        """Have the target's actor answer a request that it did not bind: it knows what is missing."""
+        envelope = Envelope(Kind.CONTROL, request.id, request.source, (request.target[0], ""), EXPLAIN)
+        content = (request.kind.value, request.target[1], request.channel)
+        self._transport.send([envelope], self._codec.encode(content))
+
+    def presence(self, actor: str, state: Presence) -> None:
+        if state is Presence.DOWN:
+            self._fail_all(
+                lambda pending: pending.target[0] == actor,
+                f"actor {actor} left before {{pending}} answered",
+            )
+        for handler in self._on_presence:
+            handler(actor, state)
+
+    def _take_answer(self, envelope: Envelope, body: Body) -> None:
+        with self._lock:
+            pending = self._pending.get(envelope.id)
+            if pending is not None and pending.target[0] != envelope.source[0]:
+                pending = None  # only whom we asked may answer
+            elif pending is not None and envelope.kind is Kind.RESULT:
+                del self._pending[envelope.id]
+        if pending is None:
+            logger.info("an answer of %s to an unknown request was dropped", "/".join(envelope.source))
+        elif envelope.kind is Kind.ACCEPTED:
+            pending.accept()
+        elif envelope.answer is Answer.VALUE:
+            self._run_later(pending.succeed(lambda: self._codec.decode(body)))
+        else:
+            self._run_later(pending.fail(self._remote_error(body)))
+
+    def _remote_error(self, body: Body) -> MessagingError:
+        try:
+            failure = Failure.of_parts(self._codec.decode(body))
+        except (CodecError, ValueError) as e:
+            return InvocationFailedError(f"the answer was a failure that cannot be read: {e}")
+        error = _ERRORS[failure.kind](failure.text)
+        error.remote_type, error.remote_traceback = failure.error_type, failure.traceback
+        return error
+
+    def _fail_all(self, which: Callable[[Pending], bool], text: str) -> None:
+        with self._lock:
+            lost = [pending for pending in self._pending.values() if which(pending)]
+            for pending in lost:
+                del self._pending[pending.id]
+        for pending in lost:
+            self._run_later(pending.fail(MsgConnectionError(text.format(pending=pending))))
+
+    def _run_later(self, callbacks: list[Callable[[], Any]]) -> None:
+        for callback in callbacks:
+            self._pool.submit(callback)
+
+    @staticmethod
+    def _run(callbacks: list[Callable[[], Any]]) -> None:
+        for callback in callbacks:
+            callback()
+
+
+_ERRORS: dict[FailureKind, type[InvocationRefusedError | InvocationAbortError | InvocationFailedError]] = {
+    FailureKind.REFUSED: InvocationRefusedError,
+    FailureKind.ABORTED: InvocationAbortError,
+    FailureKind.FAILED: InvocationFailedError,
+}
+
+
+def _describe_plainly(error: BaseException) -> Failure:
+    return Failure(FailureKind.FAILED, str(error), type(error).__name__, "")

@@ -1,0 +1,144 @@
+"""The contract between an actor and the broker that carries its messages."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+from roleml.messaging.codec import Body
+from roleml.messaging.envelope import Address, Envelope
+
+__all__ = ["SCHEMES", "Absence", "Presence", "Receiver", "Transport", "open_transport"]
+
+
+class Presence(Enum):
+    """What an actor tells those who watch it, or what the broker tells in its place."""
+
+    READY = "ready"
+    """Its roles are in service."""
+    DOWN = "down"
+    """It left, or was lost."""
+
+
+class Absence(Enum):
+    """Why a message came back: nobody is there to take it."""
+
+    NO_ACTOR = "no actor of that name is connected to the broker"
+    NOT_BOUND = "the actor is there, and does not serve that"
+    STOPPED = "this actor has left the broker"
+    DISABLED = "network messaging is disabled on this actor"
+
+
+class Receiver(Protocol):
+    """The side of an actor that a transport calls.
+
+    Calls come from any thread, several at a time, and also from within :meth:`Transport.send` or
+    :meth:`Transport.publish` of the same or another actor. They must neither block nor run user code.
+    """
+
+    def deliver(self, envelope: Envelope, body: Body) -> None:
+        """A message for this actor. The buffers of ``body`` may be shared with other receivers: read only."""
+
+    def returned(self, envelope: Envelope, absence: Absence) -> None:
+        """A message that this actor sent could not be handed to anyone."""
+
+    def presence(self, actor: str, state: Presence) -> None:
+        """News of an actor that this one watches."""
+
+
+class Transport(ABC):
+    """One actor's connection to a broker: moves envelopes with their bodies between named actors.
+
+    What every transport promises:
+
+    1. After :meth:`start` the actor receives what is sent to its name, until :meth:`stop`. A second live actor
+       of the same name on the same broker is refused with ``MsgConnectionError``.
+    2. :meth:`send` hands one body to several targets, and returns without waiting for any of them. When it
+       returns, the sender may modify the data behind the body.
+    3. A target that nobody serves is reported to :meth:`Receiver.returned`, one envelope at a time: the actor
+       is not there, or has not bound that endpoint and channel. That never raises, never affects the other
+       targets, and needs no time-out. Only ``SERVICE`` and ``TASK`` need a binding; all other kinds only need
+       the actor.
+    4. What one thread sends to one actor arrives once, complete, and in that order. So does what one thread
+       publishes, at each subscriber.
+    5. :meth:`publish` reaches each actor that is subscribed to that source and channel once, the publisher itself
+       included, and nobody else. Once :meth:`subscribe` has returned, no later publication is missed; once
+       :meth:`unsubscribe` has returned, at most publications that were already on their way still come.
+       Nobody subscribed is not an error.
+    6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each time
+       it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
+    7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back with
+       ``STOPPED``. What other actors sent before and was not delivered yet may be lost: requests are then
+       answered by ``DOWN``.
+
+    What none promises: any order between messages of different threads or actors; which thread calls the
+    receiver; that a subscriber's actor is alive; that publications made before a subscription are seen.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def start(self, receiver: Receiver) -> None:
+        """Connect. Raises ``MsgConnectionError``: not reachable, or the name is taken."""
+
+    @abstractmethod
+    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
+        """Accept requests for these channels of ``endpoint`` from now on. Replaces an earlier binding."""
+
+    @abstractmethod
+    def unbind(self, endpoint: str) -> None:
+        """Accept none any more; an unknown endpoint is ignored."""
+
+    @abstractmethod
+    def send(self, envelopes: Sequence[Envelope], body: Body) -> None:
+        """Move the same body to the target of each envelope."""
+
+    @abstractmethod
+    def publish(self, envelope: Envelope, body: Body) -> None:
+        """Move an event to the subscribers of ``envelope.source`` and ``envelope.channel``."""
+
+    @abstractmethod
+    def subscribe(self, source: Address, channel: str) -> None:
+        """Receive that channel's events. Subscribing twice is the same as once; the source need not exist."""
+
+    @abstractmethod
+    def unsubscribe(self, source: Address, channel: str) -> None:
+        """Receive them no more; not being subscribed is fine."""
+
+    @abstractmethod
+    def watch(self, actor: str) -> None:
+        """Hear of the presence of ``actor``, which need not exist, until :meth:`stop`."""
+
+    @abstractmethod
+    def announce(self, state: Presence) -> None:
+        """Tell the watchers of this actor."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Leave. What was handed to :meth:`send` before is delivered first."""
+
+
+#: URL scheme -> ``module:class``; a class is called with the actor's name and the URL
+SCHEMES: dict[str, str] = {
+    "embedded": "roleml.messaging.embedded:EmbeddedTransport",
+    "disabled": "roleml.messaging.disabled:DisabledTransport",
+}
+
+
+def open_transport(url: str, name: str) -> Transport:
+    """The transport for a broker URL, not started yet.
+
+    Raises:
+        ValueError: no transport is known for the URL's scheme.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{key}://" for key in SCHEMES)
+        raise ValueError(f"no transport for the broker URL {url!r}; known schemes: {known}")
+    module, _, class_name = SCHEMES[scheme].partition(":")
+    return cast(Transport, getattr(importlib.import_module(module), class_name)(name, url))
