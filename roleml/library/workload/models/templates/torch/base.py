@@ -1,0 +1,78 @@
+"""The common ground of torch models: module, optimiser, loss, device, parameters."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+__all__ = ["SimpleTorchModel"]
+
+# torch has one random generator per process; models that are built with a seed take turns in using it
+_SEEDED_BUILD = threading.Lock()
+
+
+class SimpleTorchModel(ABC):
+    """A module with its optimiser and loss; a subclass says in `build_model` what they are.
+
+    Any further keyword arguments of the constructor go to `build_model`.
+    """
+
+    def __init__(
+        self,
+        device: str = "cpu",
+        num_threads: int | None = None,
+        copy_on_get_params: bool = True,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            device: a torch device; any CUDA device falls back to the CPU where CUDA is not available.
+            num_threads: sets the number of threads torch uses, for the whole process. copy_on_get_params:
+            False makes `get_params` return the live tensors, which saves a copy and is safe
+                only if nobody trains the model while the receiver still reads them.
+            seed: makes the initial weights repeatable, without touching torch's global generator otherwise.
+        """
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        self.device = _available(device)
+        self.copy_on_get_params = copy_on_get_params
+        if seed is None:
+            self.module, self.optimizer, self.criterion = self.build_model(**options)
+        else:
+            with _SEEDED_BUILD, torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.module, self.optimizer, self.criterion = self.build_model(**options)
+        # moves the data of the parameters the optimiser refers to, not the parameters themselves
+        self.module.to(self.device)
+        self.criterion.to(self.device)
+
+    @abstractmethod
+    def build_model(self, **options: Any) -> tuple[nn.Module, Optimizer, nn.Module]:
+        """The module, an optimiser of its parameters, and the loss, all on the CPU."""
+
+    def get_params(self) -> dict[str, torch.Tensor]:
+        """The module's state dict: parameters and buffers."""
+        state = self.module.state_dict()
+        if self.copy_on_get_params:
+            return {name: value.detach().clone() for name, value in state.items()}
+        return state
+
+    def set_params(self, params: Mapping[str, torch.Tensor]) -> None:
+        """Copies the values into the module; tensors may come from another device. The optimiser keeps its
+        state.
+        """
+        self.module.load_state_dict(params)
+
+
+def _available(device: str) -> torch.device:
+    wanted = torch.device(device.lower())
+    if wanted.type == "cuda" and not torch.cuda.is_available():
+        return torch.device("cpu")
+    return wanted
