@@ -1,0 +1,316 @@
+"""The contract of ``Transport``, as tests that every transport passes.
+
+A test module subclasses :class:`TransportContract` and gives it a fixture ``url``: a broker to itself. The
+numbers in the names are those of the promises in the docstring of ``Transport``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from roleml.messaging.codec import Codec
+from roleml.messaging.codec_body import Body
+from roleml.messaging.envelope import Envelope, Kind
+from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.transport import Absence, Presence, Transport, open_transport
+
+DEADLINE_S = 10.0
+
+codec = Codec()
+
+
+class Inbox:
+    """A receiver that keeps what it is told, each kind of news in a queue of its own."""
+
+    def __init__(self) -> None:
+        self.delivered: queue.Queue[tuple[Envelope, Body]] = queue.Queue()
+        self.back: queue.Queue[tuple[Envelope, Absence]] = queue.Queue()
+        self.news: queue.Queue[tuple[str, Presence]] = queue.Queue()
+
+    def deliver(self, envelope: Envelope, body: Body) -> None:
+        self.delivered.put((envelope, body))
+
+    def returned(self, envelope: Envelope, absence: Absence) -> None:
+        self.back.put((envelope, absence))
+
+    def presence(self, actor: str, state: Presence) -> None:
+        self.news.put((actor, state))
+
+    def next(self) -> tuple[Envelope, Any]:
+        envelope, body = self.delivered.get(timeout=DEADLINE_S)
+        return envelope, codec.decode(body)
+
+
+class Peer:
+    """One connected actor of a test."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.inbox = Inbox()
+        self.transport: Transport = open_transport(url, name)
+        self.transport.start(self.inbox)
+
+    def send(self, *targets: str, content: Any = None, kind: Kind = Kind.CONTROL, id: str = "1") -> None:
+        """Each target is ``actor`` or ``actor/endpoint.channel``."""
+        self.transport.send([self._envelope(target, kind, id) for target in targets], codec.encode(content))
+
+    def _envelope(self, target: str, kind: Kind, id: str) -> Envelope:
+        actor, _, rest = target.partition("/")
+        endpoint, _, channel = rest.partition(".")
+        return Envelope(kind, id, (self.name, "me"), (actor, endpoint), channel or "x")
+
+    def publish(self, channel: str, content: Any, sequence: int = 1) -> None:
+        envelope = Envelope(Kind.EVENT, "", (self.name, "me"), ("", ""), channel, sequence)
+        self.transport.publish(envelope, codec.encode(content))
+
+    def subscribe(self, source: Peer, channel: str) -> None:
+        self.transport.subscribe((source.name, "me"), channel)
+
+    def flush(self, other: Peer) -> None:
+        """Wait until everything that ``other`` sent to this one before has arrived."""
+        other.send(self.name, content="flush")
+        while self.inbox.next()[1] != "flush":
+            pass
+
+
+Connect = Callable[[str], Peer]
+
+
+class TransportContract:
+    @pytest.fixture
+    def connect(self, url: str) -> Iterator[Connect]:
+        peers: list[Peer] = []
+
+        def connect(name: str) -> Peer:
+            peers.append(Peer(name, url))
+            return peers[-1]
+
+        yield connect
+        for peer in peers:
+            peer.transport.stop()
+
+    def test_1_an_actor_receives_what_is_sent_to_its_name(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        a.send("b", content={"n": 1})
+        envelope, content = b.inbox.next()
+        assert (envelope.kind, envelope.id, envelope.source, envelope.target) == (
+            Kind.CONTROL, "1", ("a", "me"), ("b", ""),
+        )  # fmt: skip
+        assert content == {"n": 1}
+
+    def test_1_an_actor_receives_what_it_sends_to_itself(self, connect: Connect) -> None:
+        a = connect("a")
+        a.send("a", content="me")
+        assert a.inbox.next()[1] == "me"
+
+    def test_1_a_second_live_actor_of_the_same_name_is_refused(self, connect: Connect) -> None:
+        first, sender = connect("a"), connect("b")
+        with pytest.raises(MsgConnectionError, match=r"'a'.*already"):
+            connect("a")
+        sender.send("a", content="still the first")
+        assert first.inbox.next()[1] == "still the first"
+
+    def test_1_a_name_is_free_again_after_stop(self, connect: Connect) -> None:
+        connect("a").transport.stop()
+        successor, sender = connect("a"), connect("b")
+        sender.send("a", content="new")
+        assert successor.inbox.next()[1] == "new"
+
+    def test_2_one_body_reaches_several_targets(self, connect: Connect) -> None:
+        a, others = connect("a"), [connect(name) for name in "bcd"]
+        a.send("b", "c", "d", content=list(range(1000)))
+        for other in others:
+            assert other.inbox.next()[1] == list(range(1000))
+
+    def test_2_send_does_not_wait_for_the_receiver(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        for n in range(100):
+            a.send("b", content=n)
+        assert [b.inbox.next()[1] for _ in range(100)] == list(range(100))
+
+    def test_2_the_sender_may_modify_its_data_after_send(self, connect: Connect) -> None:
+        a, b, c = connect("a"), connect("b"), connect("c")
+        data = bytearray(b"before" * 100_000)
+        a.send("b", "c", content=data)
+        data[:] = b"after!" * 100_000
+        for other in (b, c):
+            assert bytes(other.inbox.next()[1]) == b"before" * 100_000
+
+    def test_3_an_absent_actor_is_returned(self, connect: Connect) -> None:
+        a = connect("a")
+        a.send("nobody", id="42")
+        envelope, absence = a.inbox.back.get(timeout=DEADLINE_S)
+        assert (envelope.id, envelope.target[0], absence) == ("42", "nobody", Absence.NO_ACTOR)
+
+    def test_3_an_absent_target_does_not_affect_the_others(self, connect: Connect) -> None:
+        a, b, c = connect("a"), connect("b"), connect("c")
+        a.send("b", "nobody", "c", content="x")
+        assert b.inbox.next()[1] == c.inbox.next()[1] == "x"
+        assert a.inbox.back.get(timeout=DEADLINE_S)[0].target[0] == "nobody"
+
+    @pytest.mark.parametrize("kind", [Kind.SERVICE, Kind.TASK])
+    def test_3_a_request_needs_a_bound_endpoint_and_channel(self, connect: Connect, kind: Kind) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", ["serve"] if kind is Kind.SERVICE else [], ["serve"] if kind is Kind.TASK else [])
+        a.send("b/role.serve", "b/role.other", "b/stranger.serve", kind=kind)
+        assert b.inbox.next()[0].channel == "serve"
+        returned = {a.inbox.back.get(timeout=DEADLINE_S) for _ in range(2)}
+        assert {(e.target[1], e.channel, absence) for e, absence in returned} == {
+            ("role", "other", Absence.NOT_BOUND),
+            ("stranger", "serve", Absence.NOT_BOUND),
+        }
+
+    def test_3_a_service_is_not_a_task(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", ["serve"], ["work"])
+        a.send("b/role.serve", kind=Kind.TASK)
+        assert a.inbox.back.get(timeout=DEADLINE_S)[1] is Absence.NOT_BOUND
+
+    def test_3_binding_again_replaces_and_unbinding_ends(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", ["old"], [])
+        b.transport.bind("role", ["new"], [])
+        a.send("b/role.old", kind=Kind.SERVICE)
+        assert a.inbox.back.get(timeout=DEADLINE_S)[0].channel == "old"
+        a.send("b/role.new", kind=Kind.SERVICE)
+        assert b.inbox.next()[0].channel == "new"
+        b.transport.unbind("role")
+        b.transport.unbind("never bound")
+        a.send("b/role.new", kind=Kind.SERVICE)
+        assert a.inbox.back.get(timeout=DEADLINE_S)[0].channel == "new"
+
+    @pytest.mark.parametrize("kind", [Kind.CONTROL, Kind.ACCEPTED, Kind.RESULT])
+    def test_3_other_kinds_need_only_the_actor(self, connect: Connect, kind: Kind) -> None:
+        a, b = connect("a"), connect("b")
+        a.send("b/unbound.x", kind=kind)
+        assert b.inbox.next()[0].kind is kind
+
+    def test_4_what_one_thread_sends_arrives_once_complete_and_in_order(self, connect: Connect) -> None:
+        senders, b = [connect(f"a{n}") for n in range(4)], connect("b")
+
+        def send_many(sender: Peer) -> None:
+            for n in range(200):
+                sender.send("b", content=(sender.name, n, b"x" * (n * 100)))
+
+        threads = [threading.Thread(target=send_many, args=(sender,)) for sender in senders]
+        for thread in threads:
+            thread.start()
+        seen: dict[str, list[int]] = {sender.name: [] for sender in senders}
+        for _ in range(4 * 200):
+            name, n, data = b.inbox.next()[1]
+            assert len(data) == n * 100
+            seen[name].append(n)
+        assert all(numbers == list(range(200)) for numbers in seen.values())
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        b.flush(senders[0])
+        assert b.inbox.delivered.empty()
+
+    def test_4_publications_arrive_in_order_at_each_subscriber(self, connect: Connect) -> None:
+        source, subscribers = connect("a"), [connect("b"), connect("c")]
+        for subscriber in subscribers:
+            subscriber.subscribe(source, "news")
+        for n in range(200):
+            source.publish("news", n, n)
+        for subscriber in subscribers:
+            assert [subscriber.inbox.next()[1] for _ in range(200)] == list(range(200))
+
+    def test_5_a_publication_reaches_each_subscriber_once_and_nobody_else(self, connect: Connect) -> None:
+        source, other, b, c, d = (connect(name) for name in "aobcd")
+        for subscriber in (b, b, c, source):  # twice is the same as once; the publisher itself counts
+            subscriber.subscribe(source, "news")
+        d.subscribe(source, "other news")
+        d.subscribe(other, "news")
+        source.publish("news", "hello", 7)
+        for subscriber in (b, c, source):
+            envelope, content = subscriber.inbox.next()
+            assert (envelope.source, envelope.channel, envelope.sequence) == (("a", "me"), "news", 7)
+            assert content == "hello"
+        for peer in (b, c, d, source):
+            peer.flush(source)
+            assert peer.inbox.delivered.empty()
+
+    def test_5_nobody_subscribed_is_not_an_error(self, connect: Connect) -> None:
+        source = connect("a")
+        source.publish("news", "hello")
+        source.flush(source)
+        assert source.inbox.back.empty()
+
+    def test_5_a_subscription_may_precede_its_source(self, connect: Connect) -> None:
+        b = connect("b")
+        b.transport.subscribe(("late", "me"), "news")
+        connect("late").publish("news", "hello")
+        assert b.inbox.next()[1] == "hello"
+
+    def test_5_nothing_comes_after_unsubscribe(self, connect: Connect) -> None:
+        source, b = connect("a"), connect("b")
+        b.subscribe(source, "news")
+        source.publish("news", 1)
+        assert b.inbox.next()[1] == 1
+        b.transport.unsubscribe(("a", "me"), "news")
+        b.transport.unsubscribe(("a", "me"), "never subscribed")
+        source.publish("news", 2)
+        b.flush(source)
+        assert b.inbox.delivered.empty()
+
+    def test_5_the_publisher_may_modify_its_data_after_publish(self, connect: Connect) -> None:
+        source, b = connect("a"), connect("b")
+        b.subscribe(source, "news")
+        data = bytearray(b"before" * 100_000)
+        source.publish("news", data)
+        data[:] = b"after!" * 100_000
+        assert bytes(b.inbox.next()[1]) == b"before" * 100_000
+
+    def test_6_a_watcher_hears_ready_and_down(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        a.transport.watch("b")
+        b.transport.announce(Presence.READY)
+        assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.READY)
+        b.transport.stop()
+        assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.DOWN)
+
+    def test_6_the_watched_need_not_exist_and_the_watch_survives_it(self, connect: Connect) -> None:
+        a = connect("a")
+        a.transport.watch("b")
+        for _ in range(2):
+            b = connect("b")
+            b.transport.announce(Presence.READY)
+            b.transport.stop()
+            assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.READY)
+            assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.DOWN)
+
+    def test_6_who_does_not_watch_hears_nothing(self, connect: Connect) -> None:
+        a, b, c = connect("a"), connect("b"), connect("c")
+        c.transport.watch("a")
+        b.transport.announce(Presence.READY)
+        a.flush(c)
+        b.transport.stop()
+        c.flush(a)
+        assert a.inbox.news.empty()
+        assert c.inbox.news.empty()
+
+    def test_7_after_stop_nothing_is_delivered_and_sends_come_back(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        a.subscribe(b, "news")
+        a.transport.stop()
+        a.transport.stop()
+        a.send("b")
+        assert a.inbox.back.get(timeout=DEADLINE_S)[1] is Absence.STOPPED
+        b.send("a")
+        assert b.inbox.back.get(timeout=DEADLINE_S)[1] is Absence.NO_ACTOR
+        b.publish("news", 1)
+        a.publish("news", 2)
+        b.flush(b)
+        assert a.inbox.delivered.empty()
+
+    def test_7_what_was_sent_before_stop_is_delivered(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        for n in range(50):
+            a.send("b", content=n)
+        a.transport.stop()
+        assert [b.inbox.next()[1] for _ in range(50)] == list(range(50))
