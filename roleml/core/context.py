@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple, TypedDict
 
+from roleml.messaging.codec import register_named_tuple
 from roleml.shared.collections.frozen import OrderedFrozenSet
 from roleml.shared.collections.observable import ObservableTable
 from roleml.shared.suggestions import did_you_mean
@@ -62,6 +63,7 @@ def check_name(kind: str, name: str) -> str:
 RoleInstanceIDTuple = tuple[str, str]
 
 
+@register_named_tuple
 class RoleInstanceID(NamedTuple):
     """Address of one role instance. Equal to, ordered and hashed like the plain tuple of its two names."""
 
@@ -105,6 +107,7 @@ class ActorProfileSpec(_NamedSpec, total=False):
     address: str
 
 
+@register_named_tuple
 class ActorProfile(NamedTuple):
     """An actor and the address it once announced. Two profiles are equal if they name the same actor.
 

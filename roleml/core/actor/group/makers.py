@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from roleml.core.context import Context, RoleInstanceID
+from roleml.shared.collections.frozen import OrderedFrozenSet
 
 __all__ = ["ActorGroup", "Relationship", "RoleInstances"]
 
@@ -31,17 +32,17 @@ class Relationship(ActorGroup):
         self._relationships = (Context.active_context() if context is None else context).relationships
 
     @property
-    def targets(self) -> frozenset[RoleInstanceID]:
+    def targets(self) -> OrderedFrozenSet[RoleInstanceID]:
         """An immutable snapshot, new each time; empty for an unknown relationship."""
         return self._relationships.get_relationship_view(self.name)
 
 
 class RoleInstances(ActorGroup):
-    """Role instances given one by one, as ids or plain tuples."""
+    """Role instances given one by one, as ids or plain tuples; the group keeps their order."""
 
     def __init__(self, instances: Iterable[tuple[str, str]]) -> None:
-        self._targets = {RoleInstanceID(*instance) for instance in instances}
+        self._targets = OrderedFrozenSet(RoleInstanceID(*instance) for instance in instances)
 
     @property
-    def targets(self) -> set[RoleInstanceID]:
+    def targets(self) -> OrderedFrozenSet[RoleInstanceID]:
         return self._targets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.types import ErrorHandlingStrategy, TaskInvocation
@@ -67,7 +67,7 @@ def _listed(keys: Iterable[Any]) -> str:
     return ", ".join(map(str, keys))
 
 
-class AsynchronousKeyValueMerger(KeyValueMerger[Key, Value, MergedValue], Generic[Key, Value, MergedValue]):
+class AsynchronousKeyValueMerger(KeyValueMerger[Key, Value, MergedValue]):
     """Takes values from any thread, and gives the merged value once those of all targets have arrived.
 
     Values go through `data_filter` (in the pushing threads, at once) and then into `merger`, one at a time. A
@@ -113,7 +113,7 @@ class AsynchronousKeyValueMerger(KeyValueMerger[Key, Value, MergedValue], Generi
     def push(self, key: Key, value: Value) -> None:
         """Merge one value.
 
-        Whatever is raised here is also what a waiting `result` fails with, unless the key can be pushed again.
+        Whatever is raised here also makes a waiting `result` fail, unless keys can be pushed again.
 
         Raises:
             KeyError: the key is not a target.
@@ -147,8 +147,8 @@ class AsynchronousKeyValueMerger(KeyValueMerger[Key, Value, MergedValue], Generi
     def result(self, timeout: float | None = None, ready_required: bool = True) -> MergedValue:
         """Wait until the values of all targets have arrived, and merge.
 
-        Without a `timeout` (seconds) this waits as long as it takes, and logs every now and then whom it waits
-        for. With `ready_required=False`, what has arrived by the timeout is merged instead of raising.
+        Without a `timeout` (seconds) this waits as long as it takes, and logs every now and then whom it
+        waits for. With `ready_required=False`, what has arrived by the timeout is merged instead of raising.
 
         Raises:
             MergerTimeoutError: names the targets still missing.
@@ -246,13 +246,9 @@ class TaskResultCollector(AsynchronousKeyValueMerger[RoleInstanceID, TaskInvocat
 
     def __init__(
         self,
-        targets: Iterable[tuple[str, str]] | None,
+        targets: Iterable[RoleInstanceID] | None,
         *,
         merger: KeyValueMerger[Any, Any, MergedValue] | ValueMerger[Any, MergedValue],
         on_error: ErrorHandlingStrategy = ErrorHandlingStrategy.IGNORE,
     ) -> None:
-        super().__init__(
-            None if targets is None else (RoleInstanceID(*target) for target in targets),
-            merger=merger,
-            data_filter=TaskResultFilter(on_error),
-        )
+        super().__init__(targets, merger=merger, data_filter=TaskResultFilter(on_error))
