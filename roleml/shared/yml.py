@@ -239,6 +239,8 @@ def save_yaml(filename: str | os.PathLike[str], obj: Any) -> None:
     Raises YAMLError for other objects, and writes nothing then.
     """
     text = yaml.safe_dump(obj, sort_keys=False, allow_unicode=True)
+    if "\x85" in text:  # PyYAML writes this one as it is, and reads it as a line break
+        text = yaml.safe_dump(obj, sort_keys=False)
     Path(filename).write_text(text, encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from roleml.shared.yml import (
@@ -28,7 +28,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes files given as `name=text` (a `__` in the name is a folder) and returns the path of the first."""
+    """Writes files given as `name=text` (`__` in a name is a folder) and returns the path of the first."""
 
     def write_files(**files: str) -> Path:
         paths = []
@@ -87,6 +87,7 @@ plain_values = st.recursive(
 
 
 @given(value=plain_values)
+@example(value={"a\x85b": "\x85"})
 def test_what_was_saved_is_read_back(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("saved") / "a.yaml"
     save_yaml(path, value)
