@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
@@ -12,7 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from roleml.messaging.codec import register_named_tuple
@@ -168,18 +168,18 @@ class Contacts(ObservableTable[ContactListener]):
             return self._profiles.pop(name, None)
 
     def get_actor_profile(self, name: str) -> ActorProfile:
-        with self:
+        with self._lock:
             if name not in self._profiles:
                 raise ActorNotFoundError(name, self._profiles)
             return self._profiles[name]
 
     def all_actor_names(self) -> list[str]:
-        with self:
+        with self._lock:
             return list(self._profiles)
 
     def all_actors(self) -> Sequence[ActorProfile]:
         """A snapshot, in the order in which the names were first added."""
-        with self:
+        with self._lock:
             return tuple(self._profiles.values())
 
 
@@ -240,7 +240,7 @@ class Relationships(ObservableTable[RelationshipListener]):
 
         `random.sample(view, k)` works, and chooses the same members with the same seed.
         """
-        with self:
+        with self._lock:
             return OrderedFrozenSet(self._members.get(self._resolve(name), ()))
 
     def get_relationship_unsafe(self, name: str) -> AbstractSet[RoleInstanceID]:
@@ -249,12 +249,12 @@ class Relationships(ObservableTable[RelationshipListener]):
         Hold the lock (`with relationships:`) while relying on it. An unknown relationship gives an empty set
         that stays empty.
         """
-        with self:
+        with self._lock:
             members = self._members.get(self._resolve(name))
             return _NOBODY if members is None else members.keys()
 
     def instance_belongs_to_relationship(self, instance: RoleInstanceIDTuple, name: str) -> bool:
-        with self:
+        with self._lock:
             return instance in self._members.get(self._resolve(name), ())
 
     def link_relationship(self, alias: str, original: str) -> None:
@@ -283,14 +283,14 @@ class Relationships(ObservableTable[RelationshipListener]):
 
     def names_of(self, name: str) -> list[str]:
         """All names of this relationship: the given one first, then its own, then its aliases."""
-        with self:
+        with self._lock:
             own = self._resolve(name)
             names = [name, own, *(alias for alias in self._links if self._resolve(alias) == own)]
             return list(dict.fromkeys(names))
 
     def all_relationships(self) -> Mapping[str, OrderedFrozenSet[RoleInstanceID]]:
         """A snapshot of the whole table; an alias is listed like a relationship of its own."""
-        with self:
+        with self._lock:
             return {name: self.get_relationship_view(name) for name in [*self._members, *self._links]}
 
     def _resolve(self, name: str) -> str:
@@ -416,14 +416,9 @@ class Context(NamedTuple):
                 f"unknown name {name!r} in template {text!r}{did_you_mean(name, values)}"
             ) from None
 
-    @contextlib.contextmanager
-    def activate(self) -> Iterator[Context]:
+    def activate(self) -> AbstractContextManager[Context]:
         """Make this the ambient context of a block, and of threads that run in a copy of its variables."""
-        token = _ambient.set(self)
-        try:
-            yield self
-        finally:
-            _ambient.reset(token)
+        return _Activation(self)
 
     @staticmethod
     def active_context() -> Context:
@@ -444,3 +439,18 @@ class Context(NamedTuple):
         """Make `ctx` the ambient context wherever no handler runs; every actor does so when constructed."""
         global _latest
         _latest = ctx
+
+
+class _Activation(AbstractContextManager[Context]):
+    # It surrounds every handler, and a generator would take three times as long.
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> Context:
+        self._token: Token[Context | None] = _ambient.set(self._context)
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        _ambient.reset(self._token)

@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 class ObservableTable(Generic[Listener]):
     """Base of tables under one re-entrant lock; `with table:` holds that lock for a block.
 
-    A subclass changes its content inside `with self:` and calls `_announce` there. Listeners then hear of the
-    change once the outermost block of that thread has ended, so a listener may use the table, also from
-    another thread. They hear of changes one at a time and in the order in which they were made; when two
-    threads change the table at once, the one thread may do the telling for both. What a listener raises is
-    logged and goes no further.
+    A subclass changes its content inside `with self:` and calls `_announce` there; to read it, `self._lock`
+    is enough. Listeners hear of the change once the outermost block of that thread has ended, so a listener
+    may use the table, also from another thread. They hear of changes one at a time and in the order in which
+    they were made; when two threads change the table at once, the one may do the telling for both. What a
+    listener raises is logged and goes no further.
     """
 
     def __init__(self) -> None:
