@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 from roleml.essentials import *  # noqa: F403
-from roleml.essentials import __all__ as __all__
+from roleml.essentials import __all__  # noqa: F401

@@ -87,7 +87,7 @@ _registry_lock = threading.Lock()
 def broker_at(url: str) -> EmbeddedBroker:
     """The broker of that URL in this process, made at first use.
 
-    ``embedded://`` is the one that actors use by default; ``embedded://name`` are others, which share nothing.
+    ``embedded://`` is what actors use by default; ``embedded://name`` are others, which share nothing.
     """
     with _registry_lock:
         if url not in _registry:

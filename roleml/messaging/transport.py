@@ -55,8 +55,8 @@ class Transport(ABC):
 
     What every transport promises:
 
-    1. After :meth:`start` the actor receives what is sent to its name, until :meth:`stop`. A second live actor
-       of the same name on the same broker is refused with ``MsgConnectionError``.
+    1. After :meth:`start` the actor receives what is sent to its name, until :meth:`stop`. A second live
+       actor of the same name on the same broker is refused with ``MsgConnectionError``.
     2. :meth:`send` hands one body to several targets, and returns without waiting for any of them. When it
        returns, the sender may modify the data behind the body.
     3. A target that nobody serves is reported to :meth:`Receiver.returned`, one envelope at a time: the actor
@@ -65,15 +65,15 @@ class Transport(ABC):
        the actor.
     4. What one thread sends to one actor arrives once, complete, and in that order. So does what one thread
        publishes, at each subscriber.
-    5. :meth:`publish` reaches each actor that is subscribed to that source and channel once, the publisher itself
-       included, and nobody else. Once :meth:`subscribe` has returned, no later publication is missed; once
-       :meth:`unsubscribe` has returned, at most publications that were already on their way still come.
+    5. :meth:`publish` reaches each actor that is subscribed to that source and channel once, the publisher
+       itself included, and nobody else. Once :meth:`subscribe` has returned, no later publication is missed;
+       once :meth:`unsubscribe` has returned, at most publications that were already on their way still come.
        Nobody subscribed is not an error.
-    6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each time
-       it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
-    7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back with
-       ``STOPPED``. What other actors sent before and was not delivered yet may be lost: requests are then
-       answered by ``DOWN``.
+    6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each
+       time it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
+    7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back
+       with ``STOPPED``. What other actors sent before and was not delivered yet may be lost: requests are
+       then answered by ``DOWN``.
 
     What none promises: any order between messages of different threads or actors; which thread calls the
     receiver; that a subscriber's actor is alive; that publications made before a subscription are seen.

@@ -21,7 +21,8 @@ from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import Args, Message, Payloads, TaskInvocation
 from roleml.core.status import ExecutionTicket, StatusError
 from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Job, Mailbox, Pending, Request
+from roleml.messaging.mailbox import Job, Mailbox, Request
+from roleml.messaging.pending import Pending
 from roleml.shared.suggestions import did_you_mean
 
 __all__ = ["Calls", "Invocation"]

@@ -19,7 +19,8 @@ from roleml.core.role.exceptions import CallerError, ChannelNotFoundError
 from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import ErrorHandlingStrategy, Message, TaskInvocation
 from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Mailbox, Pending
+from roleml.messaging.mailbox import Mailbox
+from roleml.messaging.pending import Pending
 from roleml.shared.threads import shared_clock
 
 __all__ = ["GroupCalls", "GroupMode"]
