@@ -57,15 +57,15 @@ class Codec:
         try:
             form = out.write(value)
             try:
-                header = msgpack.packb(form, default=_integer, strict_types=True)
-            except UnicodeEncodeError:  # lone surrogates, as in undecodable file names
+                header = msgpack.packb(form, default=out.integer, strict_types=True)
+            except UnicodeEncodeError:  # lone surrogates, as in undecodable file names; rare, and slower
                 header = msgpack.packb(
-                    form, default=_integer, strict_types=True, unicode_errors="surrogatepass"
+                    form, default=out.integer, strict_types=True, unicode_errors="surrogatepass"
                 )
         except Refused as refused:
             raise refused.explained(value) from refused.__cause__
         except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-            # too large for msgpack, changed by another thread meanwhile, or the stack of the caller is nearly used up
+            # too large for msgpack, changed by another thread meanwhile, or called with little stack left
             raise EncodeError(f"cannot encode a {type(value).__name__}: {error}") from error
         return Body(header, tuple(out.buffers))
 
@@ -91,7 +91,9 @@ class Codec:
         except DecodeError:
             raise
         except Exception as error:  # a stranger's bytes must not choose which exception the receiver dies of
-            raise DecodeError(f"the body is not a value: {type(error).__name__}: {error}") from error
+            raise DecodeError(
+                f"the body is not a value: {type(error).__name__}: {str(error)[:200]}"
+            ) from error
         return value
 
 
@@ -106,7 +108,7 @@ def _check_complete(header: bytes) -> None:
     parser.skip()
 
 
-# -- encoding ---------------------------------------------------------------------------------------------------
+# -- encoding ---------------------------------------------------------------------------------------------
 
 
 class _Outgoing:
@@ -163,15 +165,14 @@ class _Outgoing:
         self.buffers.append(memory)
         return len(self.buffers) - 1
 
-    def blob(self, data: bytes | memoryview) -> bytes | int:
+    def blob(self, data: bytes | bytearray | memoryview) -> bytes | int:
         return bytes(data) if len(data) <= INLINE_BYTES else self.buffer(memoryview(data))
 
-
-def _integer(value: Any) -> list[Any]:
-    if type(value) is not int:
-        raise TypeError(f"a {type(value).__name__} appeared while it was being encoded")
-    row = row_of(int)
-    return [row.marker, *row.parts(value, None)]
+    def integer(self, value: Any) -> list[Any]:
+        """What msgpack asks for when an int is too large for it."""
+        if type(value) is not int:
+            raise TypeError(f"a {type(value).__name__} appeared while it was being encoded")
+        return self.row(row_of(int), value)
 
 
 # Values that need no row of their own: msgpack can write what these return.
@@ -182,13 +183,13 @@ _NATIVE: dict[type[Any], Callable[[Any, _Outgoing], Any]] = {
     memoryview: lambda v, out: out.write(v.tobytes()),
     **{
         type(view): lambda v, out: out.items(v)
-        for mapping in ({}, OrderedDict[Any, Any]())
+        for mapping in (dict[Any, Any](), OrderedDict[Any, Any]())
         for view in (mapping.keys(), mapping.values(), mapping.items())
     },
 }
 
 
-# -- decoding ---------------------------------------------------------------------------------------------------
+# -- decoding ---------------------------------------------------------------------------------------------
 
 
 class _Incoming:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from roleml.messaging.exceptions import DecodeError
 
@@ -77,7 +77,7 @@ class Body:
         ends = list(accumulate(sizes, initial=start + header_size))
         if ends[-1] != view.nbytes:
             raise DecodeError(f"the frame announces {ends[-1]} bytes but has {view.nbytes}")
-        buffers = tuple(view[begin:end] for begin, end in zip(ends, ends[1:]))
+        buffers = tuple(view[begin:end] for begin, end in pairwise(ends))
         return cls(bytes(view[start : ends[0]]), buffers)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import inspect
 import operator
 import sys
 from collections.abc import Iterable
@@ -21,11 +22,11 @@ from roleml.messaging.exceptions import DecodeError
 
 __all__ = ["CLASS_ROWS", "register_dataclass", "register_named_tuple", "row_of_class"]
 
-C = TypeVar("C", bound=type)
+C = TypeVar("C", bound=type[Any])
 
-# wire name -> class. Registering a name again replaces it: a notebook cell is run more than once.
-_dataclasses: dict[str, type[Any]] = {}
-_named_tuples: dict[str, type[Any]] = {}
+# Registering a name again replaces it: a notebook cell is run more than once.
+_class_of_name: dict[str, type[Any]] = {}
+_row_of_class: dict[type[Any], Row] = {}
 
 
 def register_dataclass(cls: C) -> C:
@@ -36,18 +37,17 @@ def register_dataclass(cls: C) -> C:
     may reject values, and then every field is set to what was sent. Fields unknown to the receiver are an
     error, missing ones take their default. Subclasses are registered on their own.
 
-    Raises TypeError for something else than a dataclass, or one with an `InitVar` that has no default.
+    Raises TypeError for something else than a dataclass, or one that cannot be made of its fields alone.
     """
-    if not isinstance(cls, type) or "__dataclass_fields__" not in vars(cls):
+    if "__dataclass_fields__" not in vars(cls):
         raise TypeError(f"register_dataclass needs a dataclass, got {cls!r}; put it above @dataclass")
-    for name, declared in vars(cls)["__dataclass_fields__"].items():
-        # dataclasses.fields() leaves the InitVars out; the kind is private, the repr of it is documented
-        if "INITVAR" in repr(declared._field_type) and declared.default is dataclasses.MISSING:
+    fields = {field.name for field in dataclasses.fields(cls)}
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.name not in fields and parameter.default is parameter.empty:
             raise TypeError(
-                f"{_wire_name(cls)} cannot travel: its InitVar {name!r} is lost after construction"
+                f"{cls.__qualname__} cannot travel: it is made with {parameter.name!r}, which no field keeps"
             )
-    _dataclasses[_wire_name(cls)] = cls
-    return cls
+    return _register(cls, DATACLASS)
 
 
 def register_named_tuple(cls: C) -> C:
@@ -56,65 +56,61 @@ def register_named_tuple(cls: C) -> C:
     The receiver must have registered a class of the same module, name and number of fields.
     Raises TypeError for something else than a named tuple.
     """
-    if not (isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")):
+    if not (issubclass(cls, tuple) and hasattr(cls, "_fields")):
         raise TypeError(f"register_named_tuple needs a named tuple class, got {cls!r}")
-    _named_tuples[_wire_name(cls)] = cls
-    return cls
+    return _register(cls, NAMED_TUPLE)
 
 
 def row_of_class(kind: type[Any]) -> Row | None:
     """The row for an application's class, if it has one."""
-    if issubclass(kind, Enum):
-        return ENUM
-    name = _wire_name(kind)
-    if _dataclasses.get(name) is kind:
-        return DATACLASS
-    if _named_tuples.get(name) is kind:
-        return NAMED_TUPLE
-    return None
+    return _row_of_class.get(kind) or (ENUM if issubclass(kind, Enum) else None)
+
+
+def _register(cls: C, row: Row) -> C:
+    name = _wire_name(cls)
+    _row_of_class.pop(_class_of_name.get(name, cls), None)
+    _class_of_name[name] = cls
+    _row_of_class[cls] = row
+    return cls
 
 
 def _wire_name(cls: type[Any]) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def _registered(name: Any, registry: dict[str, type[Any]], how: str) -> type[Any]:
+def _class(name: Any, row: Row) -> type[Any]:
     if type(name) is not str:
         raise DecodeError("the name of a class is not a string")
-    try:
-        return registry[name]
-    except KeyError:
-        close = difflib.get_close_matches(name[:200], registry, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise DecodeError(
-            f"{name[:200]} is not registered here: import its module and decorate it with @{how}{hint}"
-        ) from None
+    cls = _class_of_name.get(name)
+    if cls is not None and _row_of_class[cls] is row:
+        return cls
+    close = difflib.get_close_matches(name[:200], _class_of_name, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise DecodeError(f"{name[:200]} is not registered here: import and decorate its class first{hint}")
 
 
-# -- dataclasses ------------------------------------------------------------------------------------------------
+# -- dataclasses ------------------------------------------------------------------------------------------
 
 
 def _dataclass_parts(value: Any, out: Encoding) -> Iterable[Any]:
-    state = {}
-    for declared in dataclasses.fields(value):
-        try:
-            state[declared.name] = getattr(value, declared.name)
-        except AttributeError:
-            raise Unsupported(f"its field {declared.name!r} is not set") from None
+    try:
+        state = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    except AttributeError as error:
+        raise Unsupported(f"one of its fields was never set: {error}") from None
     return [_wire_name(type(value)), *out.pairs(state)]
 
 
 def _dataclass_value(parts: list[Any], _: Decoding) -> Any:
-    cls = _registered(parts[0], _dataclasses, "register_dataclass")
+    cls = _class(parts[0], DATACLASS)
     sent = dict(paired(parts[1:]))
-    fields = {declared.name: declared for declared in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     if unknown := sent.keys() - fields.keys():
-        raise DecodeError(f"{_wire_name(cls)} has no field {unknown.pop()!r}; it has {', '.join(fields)}")
+        raise DecodeError(
+            f"{_wire_name(cls)} has no field {str(unknown.pop())[:200]!r}; it has {', '.join(fields)}"
+        )
     try:
         value = cls(**{name: part for name, part in sent.items() if fields[name].init})
-    except (
-        Exception
-    ) as error:  # __post_init__ is the application's: any refusal of it is a refusal of the message
+    except Exception as error:  # __post_init__ is the application's, and refuses in its own way
         raise DecodeError(f"{_wire_name(cls)} rejects what was sent: {error}") from error
     for name, part in sent.items():
         object.__setattr__(
@@ -123,7 +119,7 @@ def _dataclass_value(parts: list[Any], _: Decoding) -> Any:
     return value
 
 
-# -- named tuples -----------------------------------------------------------------------------------------------
+# -- named tuples -----------------------------------------------------------------------------------------
 
 
 def _named_tuple_parts(value: Any, out: Encoding) -> Iterable[Any]:
@@ -131,7 +127,7 @@ def _named_tuple_parts(value: Any, out: Encoding) -> Iterable[Any]:
 
 
 def _named_tuple_value(parts: list[Any], _: Decoding) -> Any:
-    cls: Any = _registered(parts[0], _named_tuples, "register_named_tuple")
+    cls: Any = _class(parts[0], NAMED_TUPLE)
     if len(parts) - 1 != len(cls._fields):
         raise DecodeError(
             f"{_wire_name(cls)} has the fields {', '.join(cls._fields)}; got {len(parts) - 1} values"
@@ -139,7 +135,7 @@ def _named_tuple_value(parts: list[Any], _: Decoding) -> Any:
     return cls._make(parts[1:])
 
 
-# -- enums ------------------------------------------------------------------------------------------------------
+# -- enums ------------------------------------------------------------------------------------------------
 
 
 def _enum_parts(value: Enum, _: Encoding) -> Iterable[Any]:

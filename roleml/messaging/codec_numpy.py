@@ -37,14 +37,14 @@ def _array_parts(value: np.ndarray[Any, Any], out: Encoding) -> Iterable[Any]:
     if not value.dtype.itemsize:
         raise Unsupported("its items have no size")
     flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)  # no copy, if it is contiguous already
-    return [description, list(value.shape), out.buffer(memoryview(flat))]
+    return [description, list(value.shape), out.buffer(flat.data)]
 
 
 def _array(parts: list[Any], source: Decoding) -> np.ndarray[Any, Any]:
     description, shape, index = parts
     dtype, buffer = _dtype(description), source.buffer(index)
     value: np.ndarray[Any, Any] = np.empty(checked_shape(shape, dtype.itemsize, buffer), dtype)
-    memoryview(value.reshape(-1).view(np.uint8))[:] = buffer
+    value.reshape(-1).view(np.uint8).data[:] = buffer
     return value
 
 
@@ -56,6 +56,16 @@ def _scalar(parts: list[Any], _: Decoding) -> Any:
     return np.ndarray((), dtype, data).copy()[()]
 
 
+def _string(parts: list[Any], _: Decoding) -> Any:
+    (text,) = parts
+    if type(text) is not str:
+        raise DecodeError("a numpy string has no text")
+    return np.str_(text)
+
+
+# -- dtypes -----------------------------------------------------------------------------------------------
+
+
 def _describe(dtype: np.dtype[Any]) -> str | list[Any]:
     """The dtype in lists and strings; unlike numpy's own descriptions it keeps offsets and alignment."""
     if dtype.metadata:
@@ -64,33 +74,36 @@ def _describe(dtype: np.dtype[Any]) -> str | list[Any]:
         base, shape = dtype.subdtype
         return ["array", _describe(base), list(shape)]
     if dtype.names is None:
-        if not _SIMPLE.fullmatch(dtype.str) or np.dtype(dtype.str) != dtype:
+        code = str(dtype.str)
+        if not _SIMPLE.fullmatch(code) or np.dtype(code) != dtype:
             raise Unsupported(f"its dtype {dtype} is more than plain memory")
-        return dtype.str
-    fields = [dtype.fields[name] for name in dtype.names] if dtype.fields else []
+        return code
+    fields: list[Any] = [dtype.fields[name] for name in dtype.names] if dtype.fields else []
     if dtype.type is not np.void or any(len(field) > 2 for field in fields):
         raise Unsupported("its dtype is a record, or has titles")
-    formats = [_describe(field[0]) for field in fields]
-    offsets = [field[1] for field in fields]
+    formats, offsets = [_describe(field[0]) for field in fields], [field[1] for field in fields]
     return ["struct", list(dtype.names), formats, offsets, dtype.itemsize, dtype.isalignedstruct]
 
 
 def _dtype(description: Any) -> np.dtype[Any]:
+    """What `_describe` described. Only ever given to numpy in forms that cannot name an object or a class."""
     match description:
         case str() if _SIMPLE.fullmatch(description):
             return np.dtype(description)
         case ["array", base, list(shape)]:
             return np.dtype((_dtype(base), tuple(shape)))
         case ["struct", list(names), list(formats), list(offsets), int(itemsize), bool(aligned)]:
-            described = {"names": names, "formats": [_dtype(f) for f in formats], "offsets": offsets}
-            return np.dtype({**described, "itemsize": itemsize}, align=aligned)  # type: ignore[call-overload]  # a dict literal only
+            spec: Any = {"names": names, "formats": [_dtype(f) for f in formats], "offsets": offsets}
+            spec["itemsize"] = itemsize
+            dtype: np.dtype[Any] = np.dtype(spec, align=aligned)
+            return dtype
     raise DecodeError(f"numpy has no dtype {str(description)[:100]}, or it does not travel")
 
 
 ARRAY = Row(64, np.ndarray, _array_parts, _array)
 SCALAR = Row(65, np.generic, lambda v, _: [_describe(v.dtype), v.tobytes()], _scalar)
 DTYPE = Row(66, np.dtype, lambda v, _: [_describe(v)], lambda p, _: _dtype(*p))
-STRING = Row(67, np.str_, lambda v, _: [str(v)], lambda p, _: np.str_(*p))
+STRING = Row(67, np.str_, lambda v, _: [str(v)], _string)
 BYTES = Row(68, np.bytes_, lambda v, out: [out.blob(bytes(v))], lambda p, src: np.bytes_(bytes(src.blob(*p))))
 
 ROWS = (ARRAY, SCALAR, DTYPE, STRING, BYTES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 from roleml.messaging.exceptions import EncodeError
@@ -24,14 +24,14 @@ class Refused(Exception):
         """The error for who sent `root`. Only now the path is looked for: encoding does not pay for it."""
         kind = type(self.value)
         type_name = (
-            f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         )
-        path = _path(root, self.value) or "the value"
+        path = _path(root, self.value)
         return EncodeError(
-            f"{path} is a {type_name}, which cannot be sent{f': {self.reason}' if self.reason else ''}. "
-            f"Either {_conversion(self.value)}; or decorate its class with @register_dataclass (or "
-            "@register_named_tuple); or, if every peer is trusted with running code here, set allow_pickle: true "
-            "in the configuration of both actors",
+            f"cannot send {path or 'a value'} of type {type_name}{': ' if self.reason else ''}{self.reason}. "
+            f"Ways out: {_conversion(self.value)}; or decorate its class with @register_dataclass or "
+            "@register_named_tuple; or, where every peer is trusted with running code here, set "
+            "allow_pickle: true in the configuration of both actors",
             path=path,
             type_name=type_name,
         )
@@ -40,7 +40,7 @@ class Refused(Exception):
 def _conversion(value: object) -> str:
     if isinstance(value, defaultdict):
         return "send dict(...) of it"
-    if callable(value):
+    if callable(value) and not dataclasses.is_dataclass(value):
         return "send its name or its parameters instead of the code"
     return (
         "convert it to data (numbers, text, bytes, lists, tuples, sets, dicts, numpy arrays, torch tensors)"
@@ -58,25 +58,30 @@ def _path(root: object, target: object) -> str:
         for step, child in _children(value):
             if id(child) not in seen:
                 seen.add(id(child))
-                pending.append((path + step if path or step[:2] != "['" else step[2:-2], child))
+                pending.append((path + step if path else _first(step), child))
     return ""
 
 
+def _first(step: str) -> str:
+    """The parts of a message are known by their names: ``payloads``, not ``['payloads']``."""
+    name = step[2:-2]
+    return name if name.isidentifier() and step == f"['{name}']" else step
+
+
+_SEQUENCES = (list, tuple, set, frozenset, deque, KeysView, ValuesView, ItemsView)
+
+
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         yield from ((f"[{key!r}]", item) for key, item in value.items())
         yield from ((f".keys()[{place}]", key) for place, key in enumerate(value))
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = (declared.name for declared in dataclasses.fields(value))
-        yield from ((f".{name}", getattr(value, name, None)) for name in fields)
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        yield from ((f".{name}", item) for name, item in zip(value._fields, value))
+        yield from ((f".{name}", item) for name, item in zip(value._fields, value, strict=False))
+    elif isinstance(value, _SEQUENCES):
+        yield from ((f"[{place}]", item) for place, item in enumerate(value))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from (
+            (f".{field.name}", getattr(value, field.name, None)) for field in dataclasses.fields(value)
+        )
     elif hasattr(value, "tzinfo"):
         yield ".tzinfo", value.tzinfo
-    elif (
-        hasattr(value, "__iter__")
-        and not isinstance(value, (str, bytes, bytearray))
-        and hasattr(value, "__len__")
-    ):
-        if type(value).__module__ in ("builtins", "collections"):
-            yield from ((f"[{place}]", item) for place, item in enumerate(value))

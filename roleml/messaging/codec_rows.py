@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,7 +30,7 @@ class Encoding(Protocol):
     def write(self, value: Any) -> Any:
         """The msgpack form of any value that travels."""
 
-    def items(self, values: Iterable[Any]) -> list[Any]:
+    def items(self, values: Collection[Any]) -> list[Any]:
         """The msgpack form of each."""
 
     def pairs(self, mapping: Mapping[Any, Any]) -> list[Any]:
@@ -79,7 +79,7 @@ def paired(parts: list[Any]) -> Iterable[tuple[Any, Any]]:
     """The (key, value) pairs of a list that alternates between the two."""
     if len(parts) % 2:
         raise DecodeError("a mapping has a key without a value")
-    return zip(parts[::2], parts[1::2])
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def checked_shape(shape: Any, itemsize: int, buffer: memoryview) -> tuple[int, ...]:
@@ -87,9 +87,7 @@ def checked_shape(shape: Any, itemsize: int, buffer: memoryview) -> tuple[int, .
     if type(shape) is not list or len(shape) > 64:
         raise DecodeError("the shape of an array is not a short list")
     if not all(type(n) is int and 0 <= n <= sys.maxsize for n in shape):
-        raise DecodeError(f"an array cannot have the shape {shape}")
+        raise DecodeError("the shape of an array is not made of sizes")
     if itemsize < 1 or itemsize * math.prod(shape) != buffer.nbytes:
-        raise DecodeError(
-            f"an array of shape {tuple(shape)} with {itemsize} bytes per item does not fill {buffer.nbytes} bytes"
-        )
+        raise DecodeError(f"an array of shape {tuple(shape)} does not fill {buffer.nbytes} bytes")
     return tuple(shape)

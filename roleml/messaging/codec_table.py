@@ -1,4 +1,4 @@
-"""The types that travel, one row each. To add one, add a row; a package that is heavy gets a module of its own."""
+"""The types that travel, one row each: to add one, add a row. Heavy packages have a file of their own."""
 
 from __future__ import annotations
 
@@ -31,51 +31,65 @@ def _state_dict(parts: list[Any], _: Decoding) -> OrderedDict[Any, Any]:
     return value
 
 
-def _clock(value: dt.time | dt.datetime, out: Encoding) -> list[Any]:
-    return [value.hour, value.minute, value.second, value.microsecond, out.write(value.tzinfo), value.fold]
-
-
-# What msgpack writes by itself; an int of more than 64 bits it hands back, for the row below.
-PLAIN = frozenset({type(None), bool, int, float, str})
-
-# Tags are for ever: a type that is retired leaves a gap.
-ROWS = (
-    # tag type        parts on the wire                                            value from parts
-    Row(
-        1, int, lambda v, _: [v.to_bytes(v.bit_length() // 8 + 1, "big", signed=True)], lambda p, _: _int(*p)
-    ),
-    Row(2, bytes, lambda v, out: [out.blob(v)], lambda p, src: bytes(src.blob(*p))),
-    Row(3, bytearray, lambda v, out: [out.blob(v)], lambda p, src: bytearray(src.blob(*p))),
-    Row(4, complex, lambda v, _: [v.real, v.imag], lambda p, _: complex(*p)),
-    Row(5, Decimal, lambda v, _: [str(v)], lambda p, _: Decimal(*p)),
-    Row(6, UUID, lambda v, _: [v.bytes], lambda p, src: UUID(bytes=bytes(src.blob(*p)))),
-    # containers; msgpack has lists and, as long as the keys are plain, dicts
-    Row(8, tuple, lambda v, out: out.items(v), lambda p, _: tuple(p)),
-    Row(9, set, lambda v, out: out.items(v), lambda p, _: set(p)),
-    Row(10, frozenset, lambda v, out: out.items(v), lambda p, _: frozenset(p)),
-    Row(11, deque, lambda v, out: [v.maxlen, *out.items(v)], lambda p, _: deque(p[1:], p[0])),
-    Row(12, dict, lambda v, out: out.pairs(v), lambda p, _: dict(paired(p))),
-    Row(13, OrderedDict, _state_dict_parts, _state_dict),
-    Row(14, Counter, lambda v, out: out.pairs(v), lambda p, _: Counter(dict(paired(p)))),
-    # moments; their tzinfo is a value of its own
-    Row(16, dt.date, lambda v, _: [v.year, v.month, v.day], lambda p, _: dt.date(*p)),
-    Row(17, dt.time, _clock, lambda p, _: dt.time(*p[:5], fold=p[5])),
-    Row(
-        18, dt.datetime, lambda v, out: [v.year, v.month, v.day, *_clock(v, out)], lambda p, _: _datetime(*p)
-    ),
-    Row(19, dt.timedelta, lambda v, _: [v.days, v.seconds, v.microseconds], lambda p, _: dt.timedelta(*p)),
-    Row(20, dt.timezone, lambda v, out: out.items(v.__getinitargs__()), lambda p, _: dt.timezone(*p)),
-    # an application's classes
-    *CLASS_ROWS,
-)
+def _int_bytes(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
 def _int(data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-def _datetime(*parts: Any) -> dt.datetime:
-    return dt.datetime(*parts[:8], fold=parts[8])
+def _uuid(data: bytes | memoryview) -> UUID:
+    return UUID(bytes=bytes(data))
+
+
+def _deque_parts(value: deque[Any], out: Encoding) -> Iterable[Any]:
+    return [value.maxlen, *out.items(value)]
+
+
+def _day(value: dt.date) -> list[Any]:
+    return [value.year, value.month, value.day]
+
+
+def _clock(value: dt.time | dt.datetime, out: Encoding) -> list[Any]:
+    return [value.hour, value.minute, value.second, value.microsecond, out.write(value.tzinfo), value.fold]
+
+
+def _moment(value: dt.datetime, out: Encoding) -> list[Any]:
+    return _day(value) + _clock(value, out)
+
+
+# What msgpack writes by itself; an int of more than 64 bits it hands back, for the row below.
+PLAIN = frozenset({type(None), bool, int, float, str})
+
+# Tags are for ever: a type that is retired leaves a gap.
+# fmt: off
+ROWS = (
+    #  tag  type           parts on the wire                     value from parts
+    Row(1,  int,           lambda v, _: [_int_bytes(v)],         lambda p, _: _int(*p)),
+    Row(2,  bytes,         lambda v, out: [out.blob(v)],         lambda p, src: bytes(src.blob(*p))),
+    Row(3,  bytearray,     lambda v, out: [out.blob(v)],         lambda p, src: bytearray(src.blob(*p))),
+    Row(4,  complex,       lambda v, _: [v.real, v.imag],        lambda p, _: complex(*p)),
+    Row(5,  Decimal,       lambda v, _: [str(v)],                lambda p, _: Decimal(*p)),
+    Row(6,  UUID,          lambda v, _: [v.bytes],               lambda p, src: _uuid(src.blob(*p))),
+    # containers; msgpack has lists and, as long as the keys are plain, dicts
+    Row(8,  tuple,         lambda v, out: out.items(v),          lambda p, _: tuple(p)),
+    Row(9,  set,           lambda v, out: out.items(v),          lambda p, _: set(p)),
+    Row(10, frozenset,     lambda v, out: out.items(v),          lambda p, _: frozenset(p)),
+    Row(11, deque,         _deque_parts,                         lambda p, _: deque(p[1:], p[0])),
+    Row(12, dict,          lambda v, out: out.pairs(v),          lambda p, _: dict(paired(p))),
+    Row(13, OrderedDict,   _state_dict_parts,                    _state_dict),
+    Row(14, Counter,       lambda v, out: out.pairs(v),          lambda p, _: Counter(dict(paired(p)))),
+    # moments; their tzinfo is a value of its own
+    Row(16, dt.date,       lambda v, _: _day(v),                 lambda p, _: dt.date(*p)),
+    Row(17, dt.time,       _clock,                               lambda p, _: dt.time(*p[:5], fold=p[5])),
+    Row(18, dt.datetime,   _moment,                              lambda p, _: dt.datetime(*p[:8], fold=p[8])),
+    Row(19, dt.timedelta,  lambda v, _: [v.days, v.seconds, v.microseconds], lambda p, _: dt.timedelta(*p)),
+    Row(20, dt.timezone,   lambda v, out: out.items(v.__getinitargs__()), lambda p, _: dt.timezone(*p)),
+    # an application's classes
+    *CLASS_ROWS,
+)
+# fmt: on
 
 
 class _Package(NamedTuple):
@@ -93,7 +107,10 @@ _PICKLE = _Package("pickle", range(127, 128), "roleml.messaging.codec_pickle")
 _row_of_type: dict[type[Any], Row] = {row.type: row for row in ROWS if row not in CLASS_ROWS}
 _row_of_tag: dict[int, Row] = {row.tag: row for row in ROWS}
 
-row_of = _row_of_type.get
+
+def row_of(kind: type[Any]) -> Row:
+    """The row of a type of Python's own."""
+    return _row_of_type[kind]
 
 
 def find_row(kind: type[Any]) -> Row | None:

@@ -25,20 +25,26 @@ def row_of_type(kind: type[Any]) -> Row | None:
 def _tensor_parts(value: torch.Tensor, out: Encoding) -> Iterable[Any]:
     if value.layout is not torch.strided or value.is_quantized or value.is_meta:
         raise Unsupported(f"it is not a dense tensor ({value.layout}, {value.dtype}, {value.device})")
-    # no copy, if it is contiguous and on the CPU already
+    return [str(value.dtype), list(value.shape), out.buffer(_memory(value))]
+
+
+def _memory(value: torch.Tensor) -> memoryview:
+    """The values in C order; the tensor's own memory, if they are there in C order already."""
+    if not value.numel():  # its strides are arbitrary, and stop torch from showing it as bytes
+        return memoryview(b"")
     dense = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
     try:
-        flat = dense.reshape(-1).view(torch.uint8).numpy()
+        return dense.reshape(-1).view(torch.uint8).numpy().data
     except RuntimeError as error:
         raise Unsupported(f"its memory is out of reach: {error}") from error
-    return [str(value.dtype), list(value.shape), out.buffer(memoryview(flat))]
 
 
 def _tensor(parts: list[Any], source: Decoding) -> torch.Tensor:
     name, shape, index = parts
     dtype, buffer = _dtype(name), source.buffer(index)
-    value = torch.empty(checked_shape(shape, _itemsize(dtype), buffer), dtype=dtype, device="cpu")
-    memoryview(value.reshape(-1).view(torch.uint8).numpy())[:] = buffer
+    value = torch.empty(checked_shape(shape, dtype.itemsize, buffer), dtype=dtype, device="cpu")
+    if buffer.nbytes:
+        value.reshape(-1).view(torch.uint8).numpy().data[:] = buffer
     return value
 
 
@@ -46,10 +52,6 @@ def _dtype(name: Any) -> torch.dtype:
     if name not in _DTYPES:
         raise DecodeError(f"torch {torch.__version__} has no dtype {str(name)[:100]}")
     return _DTYPES[name]
-
-
-def _itemsize(dtype: torch.dtype) -> int:
-    return torch.empty(0, dtype=dtype, device="cpu").element_size()
 
 
 TENSOR = Row(80, torch.Tensor, _tensor_parts, _tensor)
