@@ -1,0 +1,1 @@
+"""What extends roles without being part of the programming model."""

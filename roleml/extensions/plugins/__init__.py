@@ -1,0 +1,1 @@
+"""Plugin attributes for roles."""

@@ -1,0 +1,1 @@
+"""Relationships as attributes: ``self.trainer.service_all('apply-update', ...)``."""
