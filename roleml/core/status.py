@@ -16,15 +16,23 @@ if TYPE_CHECKING:
     from roleml.core.context import ActorProfile
 
 __all__ = [
+    "CALLBACKS_MAY_REFUSE",
+    "DRAINING",
+    "TRANSITIONS",
+    "WAITING",
+    "Admission",
     "ExecutionTicket",
+    "Operation",
     "RoleOffloadedError",
     "Status",
     "StatusControl",
     "StatusError",
     "StatusTransferCallbackError",
+    "admission",
     "executions_here",
     "hide_executions",
     "set_logger",
+    "steps",
 ]
 
 logger = logging.getLogger(__name__)
