@@ -19,6 +19,7 @@ CORE_LAYERS = ["context", "role", "actor", "builders"]
 CORE_LAYER_OF_MODULE = {
     "context": "context",
     "status": "context",
+    "executions": "context",
     "logs": "context",
     "role": "role",
     "actor": "actor",
@@ -27,6 +28,9 @@ CORE_LAYER_OF_MODULE = {
 
 # Facades and the table of legacy names look down on all but the command line; nothing below imports them.
 FACADES = {"roleml.essentials": "library", "roleml.kits": "library", "roleml.legacy": "library"}
+
+# beside the library, not above it
+EQUAL_TO = {**FACADES, "roleml.extensions": "library"}
 
 # package -> where it may be imported, as path prefixes below the root of the repository
 HEAVY = {
@@ -89,8 +93,8 @@ def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
 
 def layer(module: str) -> int | None:
     """Position in LAYERS; None for the package itself, whose few constants everyone may read."""
-    for facade, equal_to in FACADES.items():
-        if module == facade or module.startswith(facade + "."):
+    for package, equal_to in EQUAL_TO.items():
+        if module == package or module.startswith(package + "."):
             return LAYERS.index(equal_to)
     parts = module.split(".")
     if len(parts) < 2 or parts[1] not in LAYERS:

@@ -1,0 +1,54 @@
+"""What the commands share: their error, and the types of their options."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+__all__ = ["INTERRUPTED", "CommandError", "at_least", "positive", "ratio"]
+
+INTERRUPTED = 130
+"""The exit code that a shell reports for a program ended by SIGINT."""
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; the text says what would be right. Ends the program with code 2."""
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """An option type: a whole number, not below `minimum`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a whole number, not {text!r}") from None
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, not {value}")
+        return value
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """An option type: a finite number above 0."""
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def ratio(text: str) -> float:
+    """An option type: a share above 0 and up to 1."""
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1 (all of them), not {text}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, not {text!r}") from None

@@ -1,0 +1,1 @@
+"""`roleml demo`: federated averaging on real digits. Start reading at `application.py`."""

@@ -1,0 +1,79 @@
+"""`roleml demo`: train on real digits with real actors, in this process, and keep what came out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from roleml.cli.command import INTERRUPTED, CommandError
+from roleml.cli.demo.display import RoundRecord
+from roleml.cli.demo.options import DemoOptions, add_arguments, from_arguments
+
+__all__ = ["register", "run"]
+
+DESCRIPTION = """\
+Federated averaging: a server and some clients, each an actor with its own share of scikit-learn's handwritten
+digits, train one small neural network over the embedded broker. Nothing is downloaded."""
+
+NEEDED = {"numpy": "numpy", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+
+
+def register(commands: Any) -> None:
+    """Add `demo` to the command line."""
+    parser = commands.add_parser("demo", help="train on real digits, right now", description=DESCRIPTION)
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, then write and name the files of the run; an interruption keeps what there is until then."""
+    options = from_arguments(arguments)
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    if missing:
+        raise CommandError(f"needs {', '.join(missing)}: pip install 'roleml[demo]'")
+    # heavy from here on: `roleml --help` does not wait for numpy and matplotlib
+    from roleml.cli.demo.application import actor_configs
+    from roleml.cli.demo.report import new_run_folder, write_config
+    from roleml.cli.demo.roles import Conductor
+    from roleml.cli.demo.session import running
+
+    try:
+        folder = new_run_folder(options.output)
+    except OSError as error:
+        raise CommandError(f"cannot make a folder in --output {options.output}: {error.strerror}") from error
+    configs = actor_configs(options, folder)
+    write_config(folder / "config.yaml", configs)
+    try:
+        with running(configs) as actors:
+            conductor = cast(Conductor, actors["conductor"].roles["conductor"])
+            records = conductor.outcome.result()
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what was trained until then is in {folder}{os.sep}", flush=True)
+        return INTERRUPTED
+    report(options, folder, records)
+    return 0
+
+
+def report(options: DemoOptions, folder: Path, records: Sequence[RoundRecord]) -> None:
+    """Write the table and the plot, show the final table, and say where everything is."""
+    from roleml.cli.demo.plot import plot_metrics
+    from roleml.cli.demo.report import print_summary, write_csv
+
+    write_csv(folder / "metrics.csv", records)
+    plot_metrics(folder / "metrics.png", records, describe(options))
+    print_summary(records)
+    seconds = sum(record.seconds for record in records)
+    print(f"test accuracy {records[-1].accuracy:.4f} after {len(records)} rounds in {seconds:.1f} s")
+    print(f"plot {folder / 'metrics.png'}, metrics, configuration and model beside it")
+
+
+def describe(options: DemoOptions) -> str:
+    split = "an even split" if options.alpha is None else f"a Dirichlet({options.alpha:g}) label skew"
+    return (
+        f"{options.clients} clients with {split}, {options.clients_per_round} of them per round, "
+        f"{options.epochs} epochs each; seed {options.seed}"
+    )

@@ -1,0 +1,43 @@
+"""`roleml`: reads the command line and hands over to the command's module."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import roleml
+from roleml.cli.command import INTERRUPTED, CommandError
+from roleml.cli.demo import command as demo
+
+__all__ = ["main"]
+
+COMMANDS = [demo]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, one subparser a command."""
+    root = argparse.ArgumentParser(prog="roleml", description="Distributed machine learning with roles.")
+    root.add_argument("--version", action="version", version=f"roleml {roleml.__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for command in COMMANDS:
+        command.register(commands)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrongly asked, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except CommandError as error:
+        print(f"roleml {options.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nroleml {options.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
