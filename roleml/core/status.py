@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CALLBACKS_MAY_REFUSE",
     "DRAINING",
+    "ENTERED_AGAIN",
     "TRANSITIONS",
     "WAITING",
     "Admission",
@@ -121,6 +122,10 @@ TRANSITIONS: dict[Operation, dict[Status, tuple[Status, ...]]] = {
         Status.RESUMING: _TERMINATION,
         Status.READY: _TERMINATION,
         Status.PAUSED: _TERMINATION,
+        # left there by an interrupted operation (Ctrl-C)
+        Status.PAUSING: _TERMINATION,
+        Status.TERMINATING: _TERMINATION,
+        Status.FINALIZING: (Status.FINALIZING, Status.TERMINATED),
         Status.TERMINATED: (Status.TERMINATED,),
         Status.OFFLOADED: (),
     },
@@ -133,6 +138,8 @@ TRANSITIONS: dict[Operation, dict[Status, tuple[Status, ...]]] = {
 DRAINING = Status.PAUSING | Status.TERMINATING
 #: In these, an execution that asks for admission waits for READY.
 WAITING = Status.PAUSING | Status.PAUSED | Status.RESUMING
+#: Entered anew by each termination, whether or not the status was that already.
+ENTERED_AGAIN = Status.FINALIZING | Status.TERMINATED
 #: On entering one of these, a failing callback makes the operation fail.
 CALLBACKS_MAY_REFUSE = Status.DECLARED | Status.STARTING | Status.READY | Status.RESUMING | Status.PAUSING
 
@@ -354,13 +361,25 @@ class StatusControl:
         outer_thread, self._transferring_thread = self._transferring_thread, threading.get_ident()
         try:
             origin = self._status
-            for status in steps(operation, origin, self.name):
+            if outer_thread == self._transferring_thread and origin in Status.TERMINATING | Status.FINALIZING:
+                raise StatusError(
+                    f"{self.name} is {origin.name} already: its callbacks must leave it at that"
+                )
+            path = steps(operation, origin, self.name)
+            for status in path:
                 try:
                     self._enter(status, tolerant, offloaded_to)
                 except StatusTransferCallbackError:
-                    if status is Status.PAUSING:
+                    if self._status is Status.PAUSING:
                         self._enter(origin, tolerant_return)
                     raise
+                if path[-1] in (status, self._status):
+                    return True
+                if self._status is not status:
+                    raise StatusError(
+                        f"{self.name} did not {operation.value}: a callback of {status.name} took it to "
+                        f"{self._status.name}"
+                    )
                 if status in DRAINING and not self._drain(operation.value, force, patience):
                     self._enter(origin, tolerant_return)
                     return False
@@ -399,6 +418,8 @@ class StatusControl:
             old, self._status = self._status, status
             self._offloaded_to = offloaded_to
             self._changed.notify_all()
+        if old is status and status not in ENTERED_AGAIN:
+            return
         refusal: StatusTransferCallbackError | None = None
         for wanted, callback in tuple(self._callbacks):
             error = _attempt(callback, old) if status in wanted else None

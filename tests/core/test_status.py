@@ -161,9 +161,8 @@ def test_nothing_is_taken_down_while_it_may_be_executing() -> None:
                     assert not busy
 
 
-def test_every_life_can_end() -> None:
-    for status in RESTING:
-        assert status in TRANSITIONS[Operation.TERMINATE]
+def test_every_life_can_end_wherever_it_is() -> None:
+    assert set(TRANSITIONS[Operation.TERMINATE]) == set(SINGLE)
 
 
 @pytest.mark.parametrize("status", SINGLE)
@@ -686,6 +685,57 @@ def test_a_callback_cannot_execute_what_its_own_operation_holds_up() -> None:
     control.add_callback(Status.PAUSED, execute)
     control.pause()
     assert seen == ["shop is PAUSED: its callbacks must not execute anything in it"]
+
+
+def test_callbacks_cannot_end_a_termination_that_is_under_way(caplog: pytest.LogCaptureFixture) -> None:
+    control = control_in(Status.READY)
+    path = path_of(control)
+    for status in (Status.TERMINATING, Status.FINALIZING):
+        control.add_callback(status, lambda _: control.terminate())
+    control.terminate()
+    assert path == [Status.TERMINATING, Status.FINALIZING, Status.TERMINATED]
+    assert "shop is TERMINATING already" in caplog.text
+    assert "shop is FINALIZING already" in caplog.text
+
+
+def test_an_operation_that_a_callback_leads_elsewhere_fails() -> None:
+    control = control_in(Status.DECLARED)
+    control.add_callback(Status.STARTING, lambda _: control.terminate())
+    with pytest.raises(
+        StatusError, match="did not become ready: a callback of STARTING took it to TERMINATED"
+    ):
+        control.ready()
+    assert control.is_terminated
+
+
+@pytest.mark.parametrize(
+    ("status", "operation"),
+    [
+        (Status.STARTING, StatusControl.ready),
+        (Status.PAUSING, StatusControl.pause),
+        (Status.TERMINATING, StatusControl.terminate),
+        (Status.FINALIZING, StatusControl.terminate),
+    ],
+)
+def test_what_was_interrupted_can_still_be_terminated(
+    status: Status, operation: Callable[[StatusControl], None]
+) -> None:
+    control = control_in(Status.DECLARED if status is Status.STARTING else Status.READY)
+    interruptions = iter([True])
+
+    def interrupt(_: Status) -> None:
+        if next(interruptions, False):
+            raise KeyboardInterrupt
+
+    control.add_callback(status, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        operation(control)
+    assert control.status is status
+    finalized: list[Status] = []
+    control.add_callback(Status.FINALIZING, finalized.append)
+    control.terminate()
+    assert control.is_terminated
+    assert len(finalized) == 1
 
 
 # --- operations beside each other ---
