@@ -129,7 +129,7 @@ class _Outgoing:
             raise Refused(value, f"is nested deeper than {MAX_DEPTH} levels, or contains itself")
         self._depth += 1
         native = _NATIVE.get(kind)
-        form = native(value, self) if native else self.row(find_row(kind), value)
+        form = native(self, value) if native else self.row(find_row(kind), value)
         self._depth -= 1
         return form
 
@@ -149,9 +149,13 @@ class _Outgoing:
             raise Refused(value, str(unsupported)) from unsupported.__cause__
 
     def mapping(self, value: Mapping[Any, Any]) -> Any:
-        if not PLAIN.issuperset(map(type, value)):
-            return self.row(row_of(dict), value)
+        for key in value:
+            if type(key) not in PLAIN:
+                return self.row(row_of(dict), value)
         return {key: item if type(item) in PLAIN else self.write(item) for key, item in value.items()}
+
+    def octets(self, value: bytes) -> Any:
+        return value if len(value) <= INLINE_BYTES else self.row(row_of(bytes), value)
 
     def items(self, values: Collection[Any]) -> list[Any]:
         if PLAIN.issuperset(map(type, values)):
@@ -175,14 +179,14 @@ class _Outgoing:
         return self.row(row_of(int), value)
 
 
-# Values that need no row of their own: msgpack can write what these return.
-_NATIVE: dict[type[Any], Callable[[Any, _Outgoing], Any]] = {
-    dict: lambda v, out: out.mapping(v),
-    list: lambda v, out: out.items(v),
-    bytes: lambda v, out: v if len(v) <= INLINE_BYTES else out.row(row_of(bytes), v),
-    memoryview: lambda v, out: out.write(v.tobytes()),
+# Values that need no row of their own, because msgpack can write what these return.
+_NATIVE: dict[type[Any], Callable[[_Outgoing, Any], Any]] = {
+    dict: _Outgoing.mapping,
+    list: _Outgoing.items,
+    bytes: _Outgoing.octets,
+    memoryview: lambda out, view: out.octets(view.tobytes()),
     **{
-        type(view): lambda v, out: out.items(v)
+        type(view): _Outgoing.items
         for mapping in (dict[Any, Any](), OrderedDict[Any, Any]())
         for view in (mapping.keys(), mapping.values(), mapping.items())
     },

@@ -19,8 +19,9 @@ __all__ = ["PLAIN", "find_row", "load_row", "pickle_row", "row_of"]
 
 def _state_dict_parts(value: OrderedDict[Any, Any], out: Encoding) -> Iterable[Any]:
     attributes = vars(value)
-    if attributes.keys() - {"_metadata"}:  # where torch notes the versions of a state dict
-        raise Unsupported(f"it has attributes of its own: {', '.join(attributes)}")
+    # torch notes the versions of a state dict in the one, OrderedDict[K, V]() its arguments in the other
+    if foreign := attributes.keys() - {"_metadata", "__orig_class__"}:
+        raise Unsupported(f"it has attributes of its own: {', '.join(foreign)}")
     return [out.write(attributes.get("_metadata")), *out.pairs(value)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 
 from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, checked_shape
@@ -42,10 +43,15 @@ def _memory(value: torch.Tensor) -> memoryview:
 def _tensor(parts: list[Any], source: Decoding) -> torch.Tensor:
     name, shape, index = parts
     dtype, buffer = _dtype(name), source.buffer(index)
-    value = torch.empty(checked_shape(shape, dtype.itemsize, buffer), dtype=dtype, device="cpu")
-    if buffer.nbytes:
-        value.reshape(-1).view(torch.uint8).numpy().data[:] = buffer
-    return value
+    size = checked_shape(shape, dtype.itemsize, buffer)
+    if not buffer.nbytes:
+        return torch.empty(size, dtype=dtype, device="cpu")
+    memory = np.empty(
+        buffer.nbytes, np.uint8
+    )  # numpy asks for huge pages: up to four times as fast as torch.empty
+    memory.data[:] = buffer
+    # resize_ gives the shape in place, where reshape would make a view and autograd remember its base
+    return torch.frombuffer(memory, dtype=dtype).resize_(size)
 
 
 def _dtype(name: Any) -> torch.dtype:

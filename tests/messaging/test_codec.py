@@ -492,6 +492,10 @@ def test_an_ordered_dict_keeps_the_notes_of_torch_and_refuses_others() -> None:
         codec.encode(state)
 
 
+def test_an_ordered_dict_made_with_type_arguments_travels() -> None:
+    assert sent(OrderedDict[str, int](a=1)) == OrderedDict(a=1)
+
+
 def test_a_container_that_contains_itself_is_refused() -> None:
     loop: list[Any] = []
     loop.append({"again": loop})

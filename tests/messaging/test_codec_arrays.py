@@ -137,6 +137,24 @@ def test_contiguous_memory_is_not_copied_until_the_snapshot() -> None:
     assert codec.decode(frozen)["a"][0] == codec.decode(frozen)["t"][0] == 0
 
 
+def test_a_huge_snapshot_is_a_copy_and_made_once() -> None:
+    array = np.arange(5_000_000)
+    body = codec.encode(array)
+    frozen = body.snapshot()
+    array[-1] = 0
+    assert codec.decode(frozen)[-1] == 4_999_999
+    assert frozen.buffers[0].readonly
+    assert frozen.snapshot().buffers[0] is frozen.buffers[0]
+
+
+def test_a_decoded_tensor_is_nobodys_view() -> None:
+    with torch.no_grad():
+        back = sent(torch.ones(2, 3))
+    assert not back._is_view()
+    factor = torch.ones(2, 3, requires_grad=True)
+    assert back.mul_(factor).requires_grad  # autograd forbids this for a view that was made under no_grad
+
+
 def test_decoded_arrays_share_no_memory() -> None:
     array, tensor = np.zeros(3), torch.zeros(3)
     body = codec.encode([array, array, tensor, tensor])
