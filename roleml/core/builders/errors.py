@@ -1,0 +1,147 @@
+"""What is wrong with a configuration.
+
+ConfigError (ValueError)          a value that is not possible in its place
+├── MissingKeyError (KeyError)    a key that must be there
+├── UnknownKeyError (TypeError)   a key that means nothing there
+├── WrongTypeError (TypeError)    a value, or the thing it names, of another kind
+├── UnknownChoiceError (KeyError) a name that is none of a fixed set
+├── UnknownElementError (RuntimeError)  an element the role class does not declare
+├── MissingModuleError (ModuleNotFoundError)
+├── MissingNameError (AttributeError)   a module without the configured name
+└── FailedImportError (ImportError)     a module whose own code fails when it is imported
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from roleml.shared.yml import KeyPath, Mark, Marks
+
+__all__ = [
+    "ConfigError",
+    "FailedImportError",
+    "MissingKeyError",
+    "MissingModuleError",
+    "MissingNameError",
+    "Problem",
+    "Problems",
+    "UnknownChoiceError",
+    "UnknownElementError",
+    "UnknownKeyError",
+    "WrongTypeError",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `config.yaml:12:5: roles.trainer.impl.modle: unknown element ...`."""
+
+    path: KeyPath
+    text: str
+    kind: type[ConfigError]
+    mark: Mark | None = None
+    cause: BaseException | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.mark}: " if self.mark is not None else ""
+        return f"{place}{dotted(self.path)}: {self.text}" if self.path else f"{place}{self.text}"
+
+
+class ConfigError(ValueError):
+    """All that is wrong with one configuration; the class is that of the first problem."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:  # not KeyError's, which would quote the text
+        if len(self.problems) == 1:
+            return str(self.problems[0])
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"{len(self.problems)} problems in the configuration:{lines}"
+
+
+class MissingKeyError(ConfigError, KeyError):
+    pass
+
+
+class UnknownKeyError(ConfigError, TypeError):
+    pass
+
+
+class WrongTypeError(ConfigError, TypeError):
+    pass
+
+
+class UnknownChoiceError(ConfigError, KeyError):
+    pass
+
+
+class UnknownElementError(ConfigError, RuntimeError):
+    pass
+
+
+class MissingModuleError(ConfigError, ModuleNotFoundError):
+    pass
+
+
+class MissingNameError(ConfigError, AttributeError):
+    pass
+
+
+class FailedImportError(ConfigError, ImportError):
+    pass
+
+
+class Problems:
+    """Collects what is wrong, so that one run shows all of it, with places if there are `marks`."""
+
+    def __init__(self, marks: Marks | None = None) -> None:
+        self._marks = marks
+        self._found: list[Problem] = []
+        self._keys_only = False
+
+    def add(
+        self,
+        path: KeyPath,
+        text: str,
+        kind: type[ConfigError] = ConfigError,
+        *,
+        at_value: bool = False,
+        cause: BaseException | None = None,
+    ) -> None:
+        """Note a problem with what `path` leads to: with its last key, or with the value there."""
+        mark = None
+        if self._marks is not None:
+            mark = self._marks.value(path) if at_value and not self._keys_only else self._marks.key(path)
+        self._found.append(Problem(path, text, kind, mark, cause))
+
+    def at_keys(self) -> Problems:
+        """The same collection, for whoever checks keys as if they were values."""
+        view = Problems(self._marks)
+        view._found = self._found
+        view._keys_only = True
+        return view
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def raise_if_any(self) -> None:
+        """Raise all of them as one error, of the first one's class."""
+        if self._found:
+            first = self._found[0]
+            raise first.kind(*self._found) from first.cause
+
+
+def dotted(path: Iterable[Any]) -> str:
+    """A key path for people: `roles.trainer.impl`, `relationships.trainer[2]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int) and not isinstance(part, bool):
+            text += f"[{part}]"
+        else:
+            name = part if isinstance(part, str) else getattr(part, "__qualname__", repr(part))
+            text += f".{name}" if text else name
+    return text
