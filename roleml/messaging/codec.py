@@ -84,7 +84,7 @@ class Codec:
                 ext_hook=source.tag,
                 list_hook=source.array,
                 strict_map_key=False,
-                timestamp=1,
+                timestamp=1,  # msgpack has one of its own, which we never send: let it be a float
                 unicode_errors="surrogatepass",
             )
             source.finish()
@@ -148,10 +148,11 @@ class _Outgoing:
         except Unsupported as unsupported:
             raise Refused(value, str(unsupported)) from unsupported.__cause__
 
-    def mapping(self, value: Mapping[Any, Any]) -> Any:
-        for key in value:
-            if type(key) not in PLAIN:
-                return self.row(row_of(dict), value)
+    def mapping(self, value: dict[Any, Any]) -> Any:
+        if not PLAIN.issuperset(map(type, value)):
+            return self.row(row_of(dict), value)
+        if PLAIN.issuperset(map(type, value.values())):
+            return value
         return {key: item if type(item) in PLAIN else self.write(item) for key, item in value.items()}
 
     def octets(self, value: bytes) -> Any:
@@ -160,7 +161,7 @@ class _Outgoing:
     def items(self, values: Collection[Any]) -> list[Any]:
         if PLAIN.issuperset(map(type, values)):
             return list(values)
-        return [self.write(item) for item in values]
+        return [item if type(item) in PLAIN else self.write(item) for item in values]
 
     def pairs(self, mapping: Mapping[Any, Any]) -> list[Any]:
         return [self.write(part) for pair in mapping.items() for part in pair]

@@ -121,9 +121,10 @@ def find_row(kind: type[Any]) -> Row | None:
     root = str(getattr(kind, "__module__", "")).partition(".")[0]
     for package in (_NUMPY, _TORCH):
         if package.name == root:
-            found: Row | None = importlib.import_module(package.rows).row_of_type(kind)
-            return found
-    return None
+            row = importlib.import_module(package.rows).row_of_type(kind)
+            if row is not None:
+                _row_of_type[kind] = row
+    return row
 
 
 def load_row(tag: int) -> Row:
