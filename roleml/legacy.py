@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ClassVar, Literal
@@ -74,8 +73,12 @@ class LegacyComponent:
         self.options = options
 
 
-class _LegacyFinder(MetaPathFinder, Loader):
-    """Answers imports of the paths in the two tables, and of the packages above them."""
+class _LegacyFinder:
+    """Answers imports of the paths in the two tables, and of the packages above them.
+
+    Finder and loader by protocol only: importing ``importlib.abc`` would take longer than all of roleml's own
+    light modules.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -86,7 +89,7 @@ class _LegacyFinder(MetaPathFinder, Loader):
             is_package = True
         else:
             return None
-        return ModuleSpec(fullname, self, is_package=is_package)
+        return ModuleSpec(fullname, self, is_package=is_package)  # type: ignore[arg-type]  # a loader by protocol
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
@@ -95,7 +98,9 @@ class _LegacyFinder(MetaPathFinder, Loader):
         name = module.__name__
         if name in MOVED:
             home = importlib.import_module(MOVED[name])
-            module.__dict__.update({key: value for key, value in vars(home).items() if not key.startswith("__")})
+            module.__dict__.update(
+                {key: value for key, value in vars(home).items() if not key.startswith("__")}
+            )
             module.__all__ = getattr(home, "__all__", [])  # type: ignore[attr-defined]  # a module's own export list
         for class_name, kind, mode in COMPONENTS.get(name, ()):
             fields = {"legacy_name": class_name, "kind": kind, "mode": mode, "__module__": name}
