@@ -41,7 +41,10 @@ docs: $(VENV)/.docs ## the manual, as pages in docs/_build
 	@echo "open docs/_build/index.html"
 
 notebook: $(VENV)/.dev ## write examples/tutorial/fedavg.ipynb from fedavg.py, with its output
-	$(BIN)/jupytext --to ipynb --execute examples/tutorial/fedavg.py
+	$(BIN)/python examples/tutorial/notebook.py
+
+schema: $(VENV)/.dev ## write docs/keys.md and docs/actor.schema.json from the code
+	$(BIN)/python docs/generate.py
 
 clean: ## remove .venv, caches and build output (runs/ stays)
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

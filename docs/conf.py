@@ -8,7 +8,9 @@ from pathlib import Path
 project = "RoleML"
 author = "the RoleML authors"
 project_copyright = "RoleML authors"
-release = re.search(r'__version__ = "(.+)"', (Path(__file__).parent.parent / "roleml/__init__.py").read_text())[1]
+release = re.search(
+    r'__version__ = "(.+)"', (Path(__file__).parent.parent / "roleml/__init__.py").read_text()
+)[1]
 
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]

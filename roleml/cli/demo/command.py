@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from roleml.cli.demo.report import new_run_folder, write_config
     from roleml.cli.demo.roles import Conductor
     from roleml.cli.demo.session import running
+    from roleml.core.role.exceptions import RoleInteractionError
 
     try:
         folder = new_run_folder(options.output)
@@ -54,6 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\ninterrupted; what was trained until then is in {folder}{os.sep}", flush=True)
         return INTERRUPTED
+    except RoleInteractionError as error:
+        print(f"roleml demo: the run failed: {error}\nthe log is in {folder}{os.sep}", file=sys.stderr)
+        return 1
     report(options, folder, records)
     return 0
 

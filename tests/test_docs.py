@@ -1,0 +1,67 @@
+"""The parts of the manual that the code writes, and the parts that can be run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from roleml.core.builders.spec import json_schema
+from roleml.shared.yml import load_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def load_generator() -> object:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    for path, text in load_generator().files().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make schema"
+
+
+def code_blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_configurations_in_the_manual_are_valid(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(code_blocks(page, "yaml")):
+        if "!include" in block:
+            continue  # the files it includes are not there
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block, encoding="utf-8")
+        jsonschema.validate(load_yaml(str(file)), json_schema())
+
+
+def test_the_quickstart_does_what_it_says() -> None:
+    code = "\n".join(code_blocks(DOCS / "quickstart.md", "python"))
+    wait = "\nstreet.stop()\nhouse.stop()\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code + wait],
+        capture_output=True,
+        text=True,
+        timeout=25,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Hello Ada, I am house/greeter, and street/visitor asked me." in done.stdout
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [*DOCS.glob("*.md"), ROOT / "README.md", *ROOT.glob("examples/*/README.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
