@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from roleml.core.actor.actor import Actor, BaseActor
-from roleml.core.builders.components import find_component, group_mode, messaging_is_disabled
+from roleml.core.builders.components import Component, find_component, group_mode, messaging_is_disabled
 from roleml.core.builders.errors import ConfigError, Problems
 from roleml.core.builders.role import RoleBuilder, install_role
 from roleml.core.builders.schema import Record
@@ -139,6 +140,22 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             raise
         return actor
 
+    def check(self) -> None:
+        """Import all that the configuration names and check it, without building anything.
+
+        Raises:
+            ConfigError: everything that is wrong.
+        """
+        source = os.path.abspath(self.workdir if self.src is None else self.src)
+        added = source not in sys.path
+        if added:
+            sys.path.append(source)
+        try:
+            self._resolve()
+        finally:
+            if added:
+                sys.path.remove(source)
+
     # hooks, in the order in which they are called
 
     def _load_config(self, config: dict[str, Any]) -> None:
@@ -189,11 +206,9 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
     def _build_messaging(self, ctx: Context, logger: logging.Logger) -> None:
         """Decide on the broker and on group calls (`artifacts.broker`, `artifacts.collective`)."""
         problems = Problems(self._marks)
-        keys = ("messaging_component",) if self.messaging_component is not None else _MESSAGING_KEYS[:2]
-        components = [find_component(getattr(self, key), key, problems) for key in keys]
-        collective = find_component(self.collective_implementor, "collective_implementor", problems)
+        messaging, collective = self._find_components(problems)
         problems.raise_if_any()
-        if messaging_is_disabled([component for component in components if component is not None]):
+        if messaging_is_disabled(messaging):
             logger.warning("network messaging is disabled: roles of other actors cannot be reached")
             self.artifacts.broker = "disabled://"
         else:
@@ -214,6 +229,13 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             builder.install(actor)
 
     # the steps between
+
+    def _find_components(self, problems: Problems) -> tuple[list[Component], Component | None]:
+        """The messaging components, and that for group calls."""
+        keys = ("messaging_component",) if self.messaging_component is not None else _MESSAGING_KEYS[:2]
+        messaging = [find_component(getattr(self, key), key, problems) for key in keys]
+        collective = find_component(self.collective_implementor, "collective_implementor", problems)
+        return [component for component in messaging if component is not None], collective
 
     def _parse_instances(self, relationship: str, instances: Any, problems: Problems) -> list[RoleInstanceID]:
         if isinstance(instances, str | RoleInstanceID):
@@ -274,6 +296,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             RoleBuilder.add_preset(role_cls, preset, ("element_preset", role_cls), problems)
         for builder in self.roles.values():
             builder.resolve(problems)
+        self._find_components(problems)
         problems.raise_if_any()
 
 

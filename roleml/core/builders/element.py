@@ -131,7 +131,10 @@ def parse_element_impl(spec: Any, path: KeyPath, problems: Problems) -> ElementI
 
 
 def _implementation(parsed: Mapping[str, Any]) -> ElementImplementation:
-    return ElementImplementation(**{"cls" if key == "class" else key: value for key, value in parsed.items()})
+    fields = {"cls" if key == "class" else key: value for key, value in parsed.items()}
+    if fields.get("serializer") is json.dump:  # which writes text whatever the declaration says
+        fields.setdefault("serializer_mode", "text")
+    return ElementImplementation(**fields)
 
 
 def _parse(spec: Any, path: KeyPath, problems: Problems) -> dict[str, Any]:
@@ -146,6 +149,9 @@ def _parse(spec: Any, path: KeyPath, problems: Problems) -> dict[str, Any]:
             found = value if parse is None else parse(value, (*path, key), problems)
             if found is not MISSING:
                 parsed[key] = found
+    if parsed.get("serializer") is json.dump and parsed.get("serializer_mode") == "binary":
+        text = "the serializer 'json' writes text, so its 'serializer_mode' must be 'text'"
+        problems.add((*path, "serializer_mode"), text, WrongTypeError, at_value=True)
     return parsed
 
 
