@@ -101,7 +101,7 @@ def test_the_written_configuration_runs_again_with_the_same_result(tmp_path: Pat
     assert without_seconds(metrics(folder)) == without_seconds(before)
 
 
-def test_an_error_of_a_client_ends_the_demo_with_its_text(
+def test_a_run_that_fails_says_so_and_where_the_reason_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from roleml.library.roles.trainer.epoch import EpochTrainer
@@ -112,7 +112,9 @@ def test_an_error_of_a_client_ends_the_demo_with_its_text(
 
     monkeypatch.setattr(EpochTrainer, "train", train)
     assert main(["demo", "--rounds", "1", "--output", str(tmp_path)]) == 1
-    assert "the disk is full" in capsys.readouterr().err
+    assert "roleml demo: the run failed: " in capsys.readouterr().err
+    (log,) = run_folder(tmp_path).glob("*.log")
+    assert "the disk is full" in log.read_text(encoding="utf-8")
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

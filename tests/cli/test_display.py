@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 
 from roleml.cli.demo import display, live
-from roleml.cli.demo.display import PlainDisplay, RoundRecord, can_draw, summary_rows
+from roleml.cli.demo.display import PlainDisplay, RoundRecord, can_draw, new_display, summary_rows
 
 
 def record(number: int, accuracy: float = 0.5) -> RoundRecord:
@@ -61,3 +61,4 @@ def test_only_a_terminal_that_moves_its_cursor_is_drawn_on(
     monkeypatch.setattr(display.sys, "stdout", mock.Mock(isatty=lambda: terminal))
     monkeypatch.setenv("TERM", term)
     assert can_draw() is expected
+    assert isinstance(new_display(), live.LiveDisplay if expected else PlainDisplay)

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 import roleml.essentials as rml
-from roleml.cli.demo.display import can_draw
 from roleml.cli.demo.options import DemoOptions
 
 __all__ = ["actor_configs", "save_model"]
@@ -78,7 +77,6 @@ def server(options: DemoOptions, folder: Path) -> rml.ActorBootstrapSpec:
 
 def conductor(options: DemoOptions, folder: Path) -> rml.ActorBootstrapSpec:
     """The one who begins the run and writes down how it goes."""
-    display = "live.LiveDisplay" if can_draw() else "display.PlainDisplay"
     return actor(
         options,
         "conductor",
@@ -90,7 +88,7 @@ def conductor(options: DemoOptions, folder: Path) -> rml.ActorBootstrapSpec:
             "recorder": {
                 "class": f"{HERE}.roles.Recorder",
                 "options": {"metrics_path": str(folder / "metrics.jsonl")},
-                "impl": {"display": {"class": f"{HERE}.{display}"}},
+                "impl": {"display": {"constructor": f"{HERE}.display.new_display"}},
             },
             "conductor": {
                 "class": f"{HERE}.roles.Conductor",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Display", "PlainDisplay", "RoundRecord", "can_draw", "summary_rows"]
+__all__ = ["Display", "PlainDisplay", "RoundRecord", "can_draw", "new_display", "summary_rows"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,15 @@ class PlainDisplay:
 
     def end(self) -> None:
         pass
+
+
+def new_display() -> Display:
+    """The display that suits standard output."""
+    if not can_draw():
+        return PlainDisplay()
+    from roleml.cli.demo.live import LiveDisplay
+
+    return LiveDisplay()
 
 
 def can_draw() -> bool:
