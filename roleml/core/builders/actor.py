@@ -163,10 +163,14 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         name = config["name"]
         self.profile = ActorProfile(name, config.get("address", ""))
         problems = Problems(self._marks)
+        relationships = {
+            relationship: self._parse_instances(relationship, instances, problems)
+            for relationship, instances in config.get("relationships", {}).items()
+        }
+        problems.raise_if_any()
+        self.relationships.update(relationships)
         for role_name, spec in config.get("roles", {}).items():
             self.roles[role_name] = self._create_role_builder(role_name, spec)
-        for relationship, instances in config.get("relationships", {}).items():
-            self.relationships[relationship] = self._parse_instances(relationship, instances, problems)
         for key in (
             *(
                 "relationship_links",
@@ -191,7 +195,6 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             if key in config:
                 setattr(self, key, config[key])
         self.log_console_type = config.get("log_console_type", self.log_console_type).lower()
-        problems.raise_if_any()
 
     def _create_role_builder(self, name: str, spec: RoleDescriptor) -> RoleBuilder:
         return RoleBuilder(name, spec, marks=self._marks, path=("roles", name))
