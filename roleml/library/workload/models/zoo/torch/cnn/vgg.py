@@ -28,7 +28,7 @@ class VGGModel(SimpleTorchXYModel):
     def build_model(
         self,
         *,
-        type: str = "VGG11",  # noqa: A002 - the option's published name
+        type: str = "VGG11",
         in_channels: int = 1,
         lr: float = 0.01,
         **_: Any,
@@ -55,7 +55,7 @@ class VGGLiteModel(SimpleTorchXYModel):
     def build_model(
         self,
         *,
-        type: str = "VGG11",  # noqa: A002 - the option's published name
+        type: str = "VGG11",
         in_channels: int = 1,
         lr: float = 0.01,
         **_: Any,

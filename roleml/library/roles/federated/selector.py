@@ -1,0 +1,48 @@
+"""Who takes part in a round."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from roleml.core.context import RoleInstanceID
+from roleml.core.role.base import Role
+from roleml.core.role.channels import Service
+
+__all__ = ["ClientSelector"]
+
+
+class ClientSelector(Role):
+    """Draws clients at random from the relationship `client`.
+
+    The draws depend on the seed of the actor and on the members of the relationship, not on the order in
+    which the members joined.
+    """
+
+    RELATIONSHIP_NAME = "client"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._generator: random.Random | None = None
+
+    @Service(expand=True)
+    def select_client(
+        self, _: RoleInstanceID, ratio: float | None = None, count: int | None = None
+    ) -> list[RoleInstanceID]:
+        """A share of the clients, or `count` of them (1 if neither is given); `ratio` goes before `count`."""
+        candidates = sorted(self.ctx.relationships.get_relationship_view(self.RELATIONSHIP_NAME))
+        k = int(len(candidates) * ratio) if ratio else count or 1
+        self.require(
+            0 < k <= len(candidates),
+            f"cannot select {k} of the {len(candidates)} members of relationship {self.RELATIONSHIP_NAME!r} "
+            f"(ratio={ratio}, count={count})",
+        )
+        return candidates if k == len(candidates) else self._draw(candidates, k)
+
+    def _draw(self, candidates: list[RoleInstanceID], k: int) -> list[RoleInstanceID]:
+        # not the shared `random` module, whose state depends on what else this process draws, and when
+        with self._lock:
+            if self._generator is None:
+                self._generator = random.Random(self.ctx.seed)
+            return self._generator.sample(candidates, k)

@@ -1,0 +1,59 @@
+"""A trainer that computes gradients and leaves it to others what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from roleml.core.context import RoleInstanceID
+from roleml.core.role.channels import Event, Service, Task
+from roleml.core.role.elements import Element
+from roleml.library.roles.trainer.base import BaseModelMaintainer
+from roleml.library.workload.datasets.bases import IterableDataset
+from roleml.library.workload.datasets.views import DatasetViewFactory
+from roleml.library.workload.models.bases import GradientsOperableModel
+
+__all__ = ["GradientTrainer", "GradientsTrainer"]
+
+
+class GradientsTrainer(BaseModelMaintainer):
+    """Goes through `dataset` batch by batch, one per call, again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._batches: Iterator[Any] = iter(())
+
+    model: Element[Any] = Element(GradientsOperableModel)
+    dataset: Element[Any] = Element(IterableDataset, default_constructor=DatasetViewFactory)
+
+    gradient_computed = Event()
+    gradient_applied = Event()
+
+    @Task(expand=True)
+    def compute_gradients(self, _: RoleInstanceID) -> Any:
+        """The gradients of the next batch. Raises ValueError if the dataset has none."""
+        with self.lock:
+            metrics, gradients = self.model().compute_gradients(self._next_batch())
+        self.gradient_computed.emit(args=metrics)
+        return gradients
+
+    @Service(expand=True)
+    def apply_gradients(self, _: RoleInstanceID, update: Any) -> None:
+        """Make one optimiser step with gradients, usually those of several trainers together."""
+        with self.lock:
+            self.model().apply_gradients(update)
+        self.gradient_applied.emit()
+
+    def _next_batch(self) -> Any:
+        for batch in self._batches:
+            return batch
+        self._batches = iter(self.dataset())
+        for batch in self._batches:
+            return batch
+        raise ValueError(
+            f"the dataset of role {self.name!r} is empty: it has no batch to compute gradients of"
+        )
+
+
+#: the name the documentation uses
+GradientTrainer = GradientsTrainer
