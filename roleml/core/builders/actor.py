@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from roleml.core.actor.actor import Actor, BaseActor
 from roleml.core.builders.components import Component, find_component, group_mode, messaging_is_disabled
@@ -19,7 +19,9 @@ from roleml.core.builders.schema import Record
 from roleml.core.builders.spec import ACTOR, ActorBootstrapSpec, RoleDescriptor, snapshot
 from roleml.core.context import ActorProfile, Context, RoleInstanceID
 from roleml.core.logs import LogConsoleType, configure_logging
-from roleml.shared.yml import KeyPath, Marks, load_yaml_with_marks
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath, Marks
 
 __all__ = ["Actor", "ActorBootstrapSpec", "ActorBuilder", "BaseActorBuilder", "LogConsoleType"]
 
@@ -82,6 +84,8 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             TypeError: the file contains something else than a mapping.
             ConfigError, RuntimeError: see `load_config`.
         """
+        from roleml.shared.yml import load_yaml_with_marks  # PyYAML is not needed without a file
+
         config, marks = load_yaml_with_marks(path)
         if not isinstance(config, Mapping):
             raise TypeError(f"{path}: a configuration is a mapping of keys to values, such as 'name: server'")

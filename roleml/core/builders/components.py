@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from roleml.core.builders.errors import Problems, WrongTypeError
 from roleml.core.builders.resolve import MISSING, resolve
-from roleml.shared.yml import KeyPath
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath
 
 __all__ = ["Component", "GroupMode", "find_component", "group_mode", "messaging_is_disabled"]
 

@@ -6,7 +6,7 @@ import enum
 import json
 import pickle
 from collections.abc import Callable, Mapping
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from roleml.core.builders.errors import ConfigError, Problems, WrongTypeError
 from roleml.core.builders.resolve import MISSING, resolve
@@ -19,7 +19,9 @@ from roleml.core.role.elements import ConstructStrategy, ElementImplementation, 
 from roleml.shared.importing import load
 from roleml.shared.suggestions import did_you_mean
 from roleml.shared.types import is_type
-from roleml.shared.yml import KeyPath
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath
 
 __all__ = [
     "ElementImplementationSpec",

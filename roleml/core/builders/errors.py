@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from roleml.shared.yml import KeyPath, Mark, Marks
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath, Mark, Marks
 
 __all__ = [
     "ConfigError",

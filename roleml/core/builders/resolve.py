@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roleml.core.builders.errors import (
     ConfigError,
@@ -12,7 +12,9 @@ from roleml.core.builders.errors import (
     Problems,
 )
 from roleml.shared.importing import load_definition
-from roleml.shared.yml import KeyPath
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath
 
 __all__ = ["MISSING", "resolve"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from roleml.core.actor.actor import BaseActor
 from roleml.core.builders.element import parse_element_impl
@@ -18,10 +18,13 @@ from roleml.core.builders.errors import (
 from roleml.core.builders.resolve import MISSING, resolve
 from roleml.core.builders.spec import PRESET, ROLE, ElementPresetSpec, RoleDescriptor, snapshot
 from roleml.core.role.base import Role
-from roleml.core.role.elements import ElementImplementation
+from roleml.core.role.elements import Element, ElementImplementation
 from roleml.core.role.naming import to_standardized_name
 from roleml.shared.suggestions import did_you_mean
-from roleml.shared.yml import KeyPath, Marks
+from roleml.shared.types import is_instance, is_subclass, type_name
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath, Marks
 
 __all__ = ["RoleBuilder", "RoleConfig", "install_role"]
 
@@ -123,6 +126,8 @@ class RoleBuilder:
             impl = parse_element_impl(spec, path, problems)
             if impl is not None:
                 impls[element_name] = impl
+                if element_name in cls.elements:
+                    _check_type(getattr(cls, cls.elements[element_name]), impl, path, problems)
         if len(problems) == before:
             self._cls, self.impls = cls, impls
 
@@ -248,6 +253,21 @@ class RoleBuilder:
             if parameter.default is parameter.empty and name not in options:
                 text = f"role class {cls.__qualname__} needs the option {name!r}"
                 problems.add(path if options else self._class_path, text, WrongTypeError)
+
+
+def _check_type(
+    declaration: Element[Any], impl: ElementImplementation, path: KeyPath, problems: Problems
+) -> None:
+    """Note early, with its place, what implementing the element would refuse."""
+    if not declaration.type_check:
+        return
+    declared = f"the type of {declaration.declared_as}, {type_name(declaration.cls)}"
+    if impl.narrowed and is_subclass(impl.cls, declaration.cls) is False:
+        text = f"{type_name(impl.cls)} is no subclass of {declared}"
+        problems.add((*path, "class"), text, WrongTypeError, at_value=True)
+    if impl.impl is not None and not is_instance(impl.impl, declaration.cls):
+        text = f"a {type_name(type(impl.impl))} is no instance of {declared}"
+        problems.add((*path, "impl"), text, WrongTypeError, at_value=True)
 
 
 def install_role(actor: BaseActor, name: str, spec: Any) -> type[Role]:

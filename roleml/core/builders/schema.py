@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from roleml.core.builders.errors import (
     MissingKeyError,
@@ -17,7 +17,9 @@ from roleml.core.builders.errors import (
     WrongTypeError,
 )
 from roleml.shared.suggestions import did_you_mean
-from roleml.shared.yml import KeyPath
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath
 
 __all__ = [
     "Anything",
@@ -84,7 +86,7 @@ class Anything(_Simple):
         return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Text(_Simple):
     what: str = "a text"
 
@@ -131,7 +133,7 @@ class Integer(_Simple):
         return {"type": "integer"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Name(_Simple):
     """A text that `verify` returns or raises ValueError for."""
 
@@ -158,7 +160,7 @@ class Name(_Simple):
         return {"type": "string", **({"pattern": self.pattern} if self.pattern else {})}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DottedName(_Simple):
     """The dotted name of an object, one of a few aliases, or (from Python) the object itself."""
 
@@ -190,7 +192,7 @@ class DottedName(_Simple):
         return not isinstance(value, Mapping | list | int | float | bool | None) and self.is_object(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice(_Simple):
     """One of a few names in any letter case, or (from Python) a member of `members`."""
 
@@ -229,7 +231,7 @@ class Choice(_Simple):
         return {"anyOf": options}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ListOf(_Simple):
     item: Kind
     what: str
@@ -260,7 +262,7 @@ class ListOf(_Simple):
         return {"anyOf": [several, self.item.schema()]} if self.or_single else several
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MappingOf(_Simple):
     key: Kind
     value: Kind
@@ -288,7 +290,7 @@ class MappingOf(_Simple):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Either:
     """The first of several kinds that the value seems to be meant as decides what is wrong with it."""
 
@@ -311,7 +313,7 @@ class Either:
         return {"anyOf": [kind.schema() for kind in self.kinds]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Field:
     """One key of a `Record`."""
 
@@ -334,7 +336,7 @@ class Field:
         return described
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Record(_Simple):
     """A mapping with known keys, of which the optional ones may be null. Its schema is a definition."""
 

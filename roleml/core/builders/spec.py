@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from roleml.core.builders.errors import ConfigError, Problems
 from roleml.core.builders.schema import (
@@ -30,7 +30,9 @@ from roleml.core.builders.schema import (
 from roleml.core.context import RoleInstanceID, check_name
 from roleml.core.logs import LogConsoleType
 from roleml.core.role.elements import ConstructStrategy, FileMode, InitializeStrategy
-from roleml.shared.yml import Marks
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import Marks
 
 __all__ = [
     "ACTOR",

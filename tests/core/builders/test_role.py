@@ -29,6 +29,10 @@ class Mixed(SpecialTrainer, dict):  # type: ignore[type-arg]
     pass
 
 
+class Strict(Role):
+    model = Element(Model, type_check=True)
+
+
 class Picky(Role):
     def __init__(self, num_rounds: int, *, ratio: float = 0.5) -> None:
         super().__init__()
@@ -152,6 +156,16 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
         r"^r.options.num_round: unknown option 'num_round' of role class Picky; did you mean 'num_rounds'\?",
     ),
     ({"class": Picky, "options": {"ratio": 3}}, TypeError, r"^r.options: .* needs the option 'num_rounds'"),
+    (
+        {"class": Strict, "impl": {"model": {"class": "builtins.dict"}}},
+        TypeError,
+        r"^r.impl.model.class: dict is no subclass of the type of Strict.model, .*\.Model$",
+    ),
+    (
+        {"class": Strict, "impl": {"model": {"impl": b"bytes"}}},
+        TypeError,
+        r"^r.impl.model.impl: a bytes is no instance of the type of Strict.model, .*\.Model$",
+    ),
     (Picky, TypeError, r"^r: role class Picky needs the option 'num_rounds'"),
     (
         {"class": Trainer, "impl": {"data": {"class": "a_b_c.D"}}},
