@@ -104,7 +104,7 @@ def conductor(options: DemoOptions, folder: Path) -> rml.ActorBootstrapSpec:
 
 def actor(options: DemoOptions, name: str, **rest: Any) -> rml.ActorBootstrapSpec:
     """What all actors have in common; the log goes to a file, the console is the display's."""
-    config = {"name": name, "seed": options.seed, "log_console_level": "WARNING", **rest}
+    config = {"name": name, "seed": options.seed, "log_console_level": "ERROR", **rest}
     return cast(rml.ActorBootstrapSpec, config)
 
 
