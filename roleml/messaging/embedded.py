@@ -109,10 +109,12 @@ class EmbeddedTransport(Transport):
         self._broker.join(self)
         self._receiver = self._sender = receiver
 
-    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
+    def bind(
+        self, endpoint: str, services: Iterable[str], tasks: Iterable[str], events: Iterable[str] = ()
+    ) -> None:
         self._channels[endpoint] = {Kind.SERVICE: frozenset(services), Kind.TASK: frozenset(tasks)}
 
-    def unbind(self, endpoint: str) -> None:
+    def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         self._channels.pop(endpoint, None)
 
     def send(self, envelopes: Sequence[Envelope], body: Body) -> None:

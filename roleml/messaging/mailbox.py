@@ -267,11 +267,14 @@ class Mailbox:
     def presence(self, actor: str, state: Presence) -> None:
         if state is Presence.DOWN:
             self._fail_all(
-                lambda pending: pending.target[0] == actor,
+                lambda pending: pending.target[0] == actor and not self._waits_for_return(pending),
                 f"actor {actor} left before {{pending}} answered",
             )
         for handler in self._on_presence:
             handler(actor, state)
+
+    def _waits_for_return(self, pending: Pending) -> bool:
+        return self._transport.keeps_tasks and pending.kind is Kind.TASK
 
     def _take_answer(self, envelope: Envelope, body: Body) -> None:
         with self._lock:

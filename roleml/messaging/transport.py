@@ -65,10 +65,10 @@ class Transport(ABC):
        the actor.
     4. What one thread sends to one actor arrives once, complete, and in that order. So does what one thread
        publishes, at each subscriber.
-    5. :meth:`publish` reaches each actor that is subscribed to that source and channel once, the publisher
-       itself included, and nobody else. Once :meth:`subscribe` has returned, no later publication is missed;
-       once :meth:`unsubscribe` has returned, at most publications that were already on their way still come.
-       Nobody subscribed is not an error.
+    5. :meth:`publish`, to a channel that was bound, reaches each actor that is subscribed to that source and
+       channel once, the publisher itself included, and nobody else. Once :meth:`subscribe` has returned, no
+       later publication is missed; once :meth:`unsubscribe` has returned, at most publications that were
+       already on their way still come. Nobody subscribed is not an error.
     6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each
        time it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
     7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back
@@ -79,6 +79,9 @@ class Transport(ABC):
     receiver; that a subscriber's actor is alive; that publications made before a subscription are seen.
     """
 
+    #: Whether a task for an actor that is down waits until it comes back; otherwise it is lost.
+    keeps_tasks = False
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -87,12 +90,21 @@ class Transport(ABC):
         """Connect. Raises ``MsgConnectionError``: not reachable, or the name is taken."""
 
     @abstractmethod
-    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
-        """Accept requests for these channels of ``endpoint`` from now on. Replaces an earlier binding."""
+    def bind(
+        self, endpoint: str, services: Iterable[str], tasks: Iterable[str], events: Iterable[str] = ()
+    ) -> None:
+        """Accept requests for these channels of ``endpoint`` from now on, and prepare to publish these
+        events.
+
+        Replaces an earlier binding.
+        """
 
     @abstractmethod
-    def unbind(self, endpoint: str) -> None:
-        """Accept none any more; an unknown endpoint is ignored."""
+    def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
+        """Accept none any more; an unknown endpoint is ignored.
+
+        With ``keep_tasks`` further tasks wait for a successor, on a transport that keeps tasks.
+        """
 
     @abstractmethod
     def send(self, envelopes: Sequence[Envelope], body: Body) -> None:
@@ -125,6 +137,8 @@ class Transport(ABC):
 
 #: URL scheme -> ``module:class``; a class is called with the actor's name and the URL
 SCHEMES: dict[str, str] = {
+    "amqp": "roleml.messaging.rabbitmq.transport:RabbitTransport",
+    "amqps": "roleml.messaging.rabbitmq.transport:RabbitTransport",
     "embedded": "roleml.messaging.embedded:EmbeddedTransport",
     "disabled": "roleml.messaging.disabled:DisabledTransport",
 }

@@ -54,6 +54,7 @@ class Peer:
         self.inbox = Inbox()
         self.transport: Transport = open_transport(url, name)
         self.transport.start(self.inbox)
+        self.transport.bind("me", [], [], ["news", "other-news"])
 
     def send(self, *targets: str, content: Any = None, kind: Kind = Kind.CONTROL, id: str = "1") -> None:
         """Each target is ``actor`` or ``actor/endpoint.channel``."""
@@ -156,7 +157,9 @@ class TransportContract:
     @pytest.mark.parametrize("kind", [Kind.SERVICE, Kind.TASK])
     def test_3_a_request_needs_a_bound_endpoint_and_channel(self, connect: Connect, kind: Kind) -> None:
         a, b = connect("a"), connect("b")
-        b.transport.bind("role", ["serve"] if kind is Kind.SERVICE else [], ["serve"] if kind is Kind.TASK else [])
+        b.transport.bind(
+            "role", ["serve"] if kind is Kind.SERVICE else [], ["serve"] if kind is Kind.TASK else []
+        )
         a.send("b/role.serve", "b/role.other", "b/stranger.serve", kind=kind)
         assert b.inbox.next()[0].channel == "serve"
         returned = {a.inbox.back.get(timeout=DEADLINE_S) for _ in range(2)}
@@ -224,7 +227,7 @@ class TransportContract:
         source, other, b, c, d = (connect(name) for name in "aobcd")
         for subscriber in (b, b, c, source):  # twice is the same as once; the publisher itself counts
             subscriber.subscribe(source, "news")
-        d.subscribe(source, "other news")
+        d.subscribe(source, "other-news")
         d.subscribe(other, "news")
         source.publish("news", "hello", 7)
         for subscriber in (b, c, source):

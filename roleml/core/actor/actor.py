@@ -74,6 +74,7 @@ class BaseActor:
         self._install_role = install_role
         self._roles: dict[str, Role] = {}
         self._running = False
+        self._stopping = False
         self._ended = threading.Event()
 
         mailbox = Mailbox(
@@ -236,6 +237,7 @@ class BaseActor:
         with self.management_lock:
             if self._ended.is_set():
                 return
+            self._stopping = True
             self._before_stop()
             for name, control in reversed(list(self.role_status_manager.ctrls.items())):
                 try:
@@ -267,7 +269,7 @@ class BaseActor:
 
     def _role_finalizing(self, name: str, old: Status) -> None:
         self._runnables.stop(name)
-        self._calls.remove_role(name)
+        self._calls.remove_role(name, keep_tasks=self._stopping)
         self._following.remove_role(name)
         self._events.remove_role(name)
         self._elements.finalize(name)

@@ -85,11 +85,12 @@ class Calls:
 
     def add_role(self, name: str, role: Role) -> None:
         self._roles[name] = role
-        self._mailbox.transport.bind(name, role.services, role.tasks)
+        self._mailbox.transport.bind(name, role.services, role.tasks, role.events)
 
-    def remove_role(self, name: str) -> None:
+    def remove_role(self, name: str, *, keep_tasks: bool) -> None:
+        """Serve the role no more. ``keep_tasks``: it comes back with its actor, and may find tasks waiting."""
         self._roles.pop(name, None)
-        self._mailbox.transport.unbind(name)
+        self._mailbox.transport.unbind(name, keep_tasks=keep_tasks)
 
     # calling
 

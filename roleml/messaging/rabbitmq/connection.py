@@ -1,0 +1,257 @@
+"""One connection to RabbitMQ, with the thread that serves it.
+
+The thread runs pika's loop and nothing of the user's. It connects, reconnects with growing pauses, and tells
+its sessions each time, so that they can build up their channels again. Everything that touches a channel runs in
+this thread: other threads :meth:`Connection.post` functions to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+import pika
+import pika.channel
+import pika.exceptions
+
+from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.rabbitmq.endpoints import BrokerURL
+
+__all__ = ["Connection", "Session", "Steps", "run_steps"]
+
+logger = logging.getLogger("roleml.messaging.rabbitmq")
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+#: a broker in the minority of a cluster accepts connections and then never answers
+STEP_TIMEOUT_S = 15.0
+
+#: Yields functions that begin an operation of a channel, and call their ``callback`` when it is done.
+Steps = Generator[Callable[..., Any], Any, None]
+
+
+class Session(Protocol):
+    """Someone with channels on a connection. All calls come from its thread."""
+
+    def connected(self, connection: pika.SelectConnection) -> None: ...
+    def disconnected(self) -> None: ...
+
+
+class Connection:
+    """A connection that is there as long as the broker is."""
+
+    def __init__(self, url: BrokerURL, purpose: str) -> None:
+        self._url = url
+        self._purpose = purpose
+        self._sessions: list[Session] = []
+        self._posted: deque[Callable[[], Any]] = deque()
+        self._lock = threading.Lock()
+        self._woken = False
+        self._connection: pika.SelectConnection | None = None
+        self._attempt = 0
+        self._stopping = False
+        self._first = threading.Event()
+        self._first_error: BaseException | None = None
+        self._ioloop: Any = None
+        self.blocked: str | None = None
+        self._thread = threading.Thread(target=self._run, name=f"roleml-{purpose}", daemon=True)
+
+    # any thread
+
+    def start(self) -> None:
+        """Connect. Raises ``MsgConnectionError`` when no host can be reached at the first attempt."""
+        self._thread.start()
+        self._first.wait()
+        if self._first_error is not None:
+            raise MsgConnectionError(_explain(self._url, self._first_error)) from self._first_error
+
+    def post(self, action: Callable[[], Any]) -> None:
+        """Run ``action`` in the connection's thread, after what was posted before. One wake-up serves many."""
+        self._posted.append(action)
+        with self._lock:  # also held while the loop is replaced, so that no wake-up goes to a closed one
+            if not self._woken and self._ioloop is not None:
+                self._woken = True
+                self._ioloop.add_callback_threadsafe(self._drain)
+
+    @property
+    def in_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def stop(self) -> None:
+        """Close, after what was posted before, and wait for the thread to end."""
+        self.post(self._close)
+        if not self.in_thread:
+            self._thread.join(STEP_TIMEOUT_S)
+
+    # the connection's thread
+
+    def attach(self, session: Session) -> None:
+        self._sessions.append(session)
+        if self._connection is not None and self._connection.is_open:
+            session.connected(self._connection)
+
+    def detach(self, session: Session) -> None:
+        if session in self._sessions:
+            self._sessions.remove(session)
+
+    def later(self, delay_s: float, action: Callable[[], Any]) -> Any:
+        return self._ioloop.call_later(delay_s, action)
+
+    def cancel(self, timer: Any) -> None:
+        self._ioloop.remove_timeout(timer)
+
+    def _drain(self) -> None:
+        with self._lock:
+            self._woken = False
+        while self._posted:
+            try:
+                self._posted.popleft()()
+            except pika.exceptions.AMQPError as e:  # a channel closed meanwhile; recovery does the rest
+                logger.debug("%s: %s", self._purpose, e)
+            except Exception:
+                logger.exception("%s connection: a posted action failed", self._purpose)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            connection = self._connect()
+            with self._lock:
+                old, self._ioloop, self._woken = self._ioloop, connection.ioloop, True
+            if old is not None:
+                old.close()
+            connection.ioloop.add_callback_threadsafe(self._drain)
+            try:
+                connection.ioloop.start()
+            except Exception:
+                logger.exception("the %s connection broke", self._purpose)
+            if not self._stopping:
+                self._pause()
+        with self._lock:
+            loop, self._ioloop = self._ioloop, None
+        if loop is not None:
+            loop.close()
+
+    def _connect(self) -> pika.SelectConnection:
+        name = f"roleml {self._purpose} pid={os.getpid()} host={socket.gethostname()}"
+        return pika.SelectConnection(
+            self._url.parameters(self._attempt, name, {"purpose": self._purpose}),
+            on_open_callback=self._opened,
+            on_open_error_callback=self._not_opened,
+            on_close_callback=self._closed,
+        )
+
+    def _opened(self, connection: pika.SelectConnection) -> None:
+        if self._attempt:
+            logger.info("connected to %s again (%s)", self._url, self._purpose)
+        self._attempt = 0
+        self._connection = connection
+        connection.add_on_connection_blocked_callback(self._blocked)
+        connection.add_on_connection_unblocked_callback(self._unblocked)
+        for session in list(self._sessions):
+            session.connected(connection)
+        self._first.set()
+
+    def _not_opened(self, connection: pika.SelectConnection, error: BaseException) -> None:
+        self._attempt += 1
+        if not self._first.is_set() and self._attempt >= len(self._url.hosts):
+            self._first_error = error
+            self._stopping = True
+            self._first.set()
+        elif self._first.is_set():
+            logger.warning("%s", _explain(self._url, error))
+        connection.ioloop.stop()
+
+    def _closed(self, connection: pika.SelectConnection, reason: BaseException) -> None:
+        self._connection = None
+        self.blocked = None
+        for session in list(self._sessions):
+            session.disconnected()
+        if not self._stopping:
+            self._attempt += 1
+            logger.warning(
+                "lost the connection to %s (%s): %s; reconnecting", self._url, self._purpose, reason
+            )
+        connection.ioloop.stop()
+
+    def _blocked(self, _: Any, method: Any) -> None:
+        self.blocked = str(method.method.reason)
+        logger.warning("%s takes no messages for now: %s; sending waits", self._url, self.blocked)
+
+    def _unblocked(self, *_: Any) -> None:
+        self.blocked = None
+        logger.warning("%s takes messages again", self._url)
+
+    def _pause(self) -> None:
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._attempt, 10))
+        threading.Event().wait(longest * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
+
+    def _close(self) -> None:
+        self._stopping = True
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+        else:
+            self._ioloop.stop()
+
+
+def run_steps(
+    connection: Connection,
+    channel: pika.channel.Channel,
+    steps: Steps,
+    done: Callable[[BaseException | None], None],
+) -> None:
+    """Run channel operations one after the other; ``done(error)`` hears how it ended.
+
+    A step that the broker does not answer within 15 s, and a channel that it closes, end the sequence.
+    """
+    finished = False
+    timer: Any = None
+
+    def finish(error: BaseException | None) -> None:
+        nonlocal finished
+        if not finished:
+            finished = True
+            if timer is not None:
+                connection.cancel(timer)
+            done(error)
+
+    def advance(answer: Any) -> None:
+        nonlocal timer
+        if finished:
+            return
+        if timer is not None:
+            connection.cancel(timer)
+        timer = connection.later(STEP_TIMEOUT_S, lambda: finish(TimeoutError("the broker does not answer")))
+        try:
+            steps.send(answer)(callback=advance)
+        except StopIteration:
+            finish(None)
+        except pika.exceptions.AMQPError as e:
+            finish(e)
+
+    channel.add_on_close_callback(lambda _, reason: finish(reason))
+    advance(None)
+
+
+def _explain(url: BrokerURL, error: BaseException) -> str:
+    """Foreign exceptions, in words that tell what to do."""
+    text = f"cannot connect to {url}: {type(error).__name__} {error}".strip()
+    kinds = {type(cause).__name__ for cause in _causes(error)}
+    if "ProbableAuthenticationError" in kinds:
+        return f"{text}; the user name or the password is wrong"
+    if "ProbableAccessDeniedError" in kinds:
+        return f"{text}; the vhost does not exist, or user {url.user!r} may not use it"
+    if "SSLCertVerificationError" in kinds:
+        return f"{text}; the broker's certificate is not signed by the given cafile, or names another host"
+    return f"{text}; is the broker running there?"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found = [error]
+    for item in getattr(error, "args", ()):
+        if isinstance(item, BaseException):
+            found += _causes(item)
+    return found

@@ -1,0 +1,408 @@
+"""An actor's queues: declared, bound, consumed, and built up again after a lost connection.
+
+What the actor wants from the broker is kept here as data (endpoints, subscriptions, watches). Each change is
+applied at once where there is a connection, and everything is applied anew whenever there is one again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pika
+import pika.channel
+import pika.exceptions
+
+from roleml.messaging.envelope import Address, Kind
+from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.rabbitmq import names
+from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps
+from roleml.shared.patience import Patience
+
+__all__ = ["Consumer", "Endpoint"]
+
+logger = logging.getLogger("roleml.messaging.rabbitmq")
+
+#: Deliveries that may wait for acknowledgement; tasks are held while they run and have no such limit.
+PREFETCH = 256
+ACK_EVERY = 32
+ACK_AFTER_S = 0.05
+#: How often a name is asked for that a dead connection of ours may still hold.
+RELOCK_PAUSE_S = 1.0
+
+OnMessage = Callable[[Any, Any, bytes], None]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What one role serves."""
+
+    services: tuple[str, ...]
+    tasks: tuple[str, ...]
+    events: tuple[str, ...]
+
+
+class Consumer:
+    """A session on the consuming connection, for one actor.
+
+    ``on_message`` and ``on_task`` get ``(method, properties, body)`` in the connection's thread. Messages are
+    acknowledged in batches once ``on_message`` has returned; tasks by :meth:`ack_tasks`.
+    """
+
+    def __init__(
+        self, connection: Connection, name: str, boot: str, on_message: OnMessage, on_task: OnMessage
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._boot = boot
+        self._on_message = on_message
+        self._on_task = on_task
+        self._lock = threading.Lock()
+        self._endpoints: dict[str, Endpoint] = {}
+        self._subscriptions: set[tuple[Address, str]] = set()
+        self._watched: set[str] = set()
+        # below: only in the connection's thread
+        self._admin: pika.channel.Channel | None = None
+        self._main: pika.channel.Channel | None = None
+        self._tasks: pika.channel.Channel | None = None
+        self._will: pika.channel.Channel | None = None
+        self._will_tag: int | None = None
+        self._unacked = 0
+        self._last_tag = 0
+        self._ack_timer: Any = None
+        self._generation = 0
+        self._first = threading.Event()
+        self._first_error: BaseException | None = None
+        self._up = False
+        self._stopping = False
+        self._waiting: list[Callable[[], None]] = []
+
+    @property
+    def generation(self) -> int:
+        """Counts connections: a delivery tag is valid only within one."""
+        return self._generation
+
+    # any thread
+
+    def start(self) -> None:
+        """Take the actor's name and its queues. Raises ``MsgConnectionError``."""
+        self._connection.post(lambda: self._connection.attach(self))
+        self._first.wait()
+        if self._first_error is not None:
+            raise self._refusal(self._first_error) from self._first_error
+
+    def bind(self, name: str, endpoint: Endpoint) -> None:
+        with self._lock:
+            old = self._endpoints.get(name)
+            self._endpoints[name] = endpoint
+        self._do(lambda: self._bind_steps(name, endpoint, old))
+
+    def unbind(self, name: str, *, keep_tasks: bool) -> None:
+        with self._lock:
+            endpoint = self._endpoints.pop(name, None)
+        if endpoint is not None:
+            self._do(lambda: self._unbind_steps(name, endpoint, keep_tasks))
+
+    def subscribe(self, source: Address, channel: str) -> None:
+        with self._lock:
+            self._subscriptions.add((source, channel))
+        self._do(lambda: self._subscribe_steps(source, channel))
+
+    def unsubscribe(self, source: Address, channel: str) -> None:
+        with self._lock:
+            if (source, channel) not in self._subscriptions:
+                return
+            self._subscriptions.discard((source, channel))
+        self._do(lambda: self._unsubscribe_steps(source, channel))
+
+    def watch(self, actor: str) -> None:
+        with self._lock:
+            self._watched.add(actor)
+        self._do(lambda: self._watch_steps(actor))
+
+    def ack_tasks(self, tags: Iterable[int], generation: int) -> None:
+        self._connection.post(lambda: self._ack_tasks(list(tags), generation))
+
+    def stop(self) -> None:
+        """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
+        self._do(self._stop_steps)
+        done = threading.Event()
+
+        def end() -> None:
+            self._stopping = True
+            self._connection.detach(self)
+            for channel in (self._main, self._tasks, self._will, self._admin):
+                if channel is not None and channel.is_open:
+                    channel.close()
+            done.set()
+
+        self._connection.post(end)
+        if not self._connection.in_thread:
+            done.wait(STEP_TIMEOUT_S)
+
+    def _do(self, make_steps: Callable[[], Steps]) -> None:
+        """Run steps on the broker and wait for them; while there is no connection, wait for one."""
+        finished = threading.Event()
+        errors: list[BaseException] = []
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                errors.append(error)
+            finished.set()
+
+        def begin() -> None:
+            if self._stopping:
+                done(None)
+            elif not self._up or self._admin is None:
+                self._waiting.append(begin)
+            elif not self._admin.is_open:
+                self._open_admin(begin)
+            else:
+                run_steps(self._connection, self._admin, make_steps(), done)
+
+        self._connection.post(begin)
+        patience = Patience()
+        while not finished.wait(patience.next_wait_s()):
+            patience.report(logger, "actor %s waits for the broker", self._name)
+        if errors:
+            raise MsgConnectionError(
+                f"the broker refused what actor {self._name} needs: {errors[0]}"
+            ) from errors[0]
+
+    # the connection's thread: building up
+
+    def connected(self, connection: pika.SelectConnection) -> None:
+        self._generation += 1
+        self._unacked = 0
+        channels: list[pika.channel.Channel] = []
+
+        def opened(channel: pika.channel.Channel) -> None:
+            channels.append(channel)
+            if len(channels) < 4:
+                connection.channel(on_open_callback=opened)
+                return
+            self._admin, self._main, self._tasks, self._will = channels
+            for each in (self._main, self._tasks):
+                each.add_on_close_callback(self._closed)
+            run_steps(self._connection, self._admin, self._setup_steps(), self._set_up)
+
+        connection.channel(on_open_callback=opened)
+
+    def disconnected(self) -> None:
+        self._up = False
+        self._admin = self._main = self._tasks = self._will = None
+        self._will_tag = None
+        self._ack_timer = None
+
+    def _setup_steps(self) -> Steps:
+        assert self._admin is not None
+        admin, me = self._admin, self._name
+        alive = names.alive_queue(me)
+        yield partial(admin.queue_declare, alive, exclusive=True)
+        yield partial(admin.exchange_declare, names.CALL, "topic", durable=True)
+        yield partial(admin.exchange_declare, names.PRESENCE, "topic", durable=True)
+        yield partial(admin.queue_bind, alive, names.CALL, names.alive_key(me))
+        inbox, events = names.inbox_queue(me), names.events_queue(me)
+        yield partial(admin.queue_declare, inbox, durable=True, arguments=names.inbox_arguments())
+        yield partial(admin.queue_bind, inbox, names.CALL, names.inbox_key(me))
+        yield partial(admin.queue_declare, events, exclusive=True)
+        yield from self._will_steps()
+        with self._lock:
+            endpoints, watched = dict(self._endpoints), set(self._watched)
+            subscriptions = set(self._subscriptions)
+        for actor in watched:
+            yield from self._watch_steps(actor)
+        for source, channel in subscriptions:
+            yield from self._subscribe_steps(source, channel)
+        assert self._main is not None
+        main = self._main
+        yield partial(main.basic_qos, prefetch_count=PREFETCH)
+        yield partial(main.basic_consume, alive, _ignore, auto_ack=True)
+        yield partial(main.basic_consume, inbox, self._take, consumer_tag=f"{me}:inbox")
+        yield partial(main.basic_consume, events, self._take, consumer_tag=f"{me}:events")
+        for name, endpoint in endpoints.items():
+            yield from self._bind_steps(name, endpoint, None)
+
+    def _set_up(self, error: BaseException | None) -> None:
+        if error is None:
+            self._up = True
+            self._first.set()
+            waiting, self._waiting = self._waiting, []
+            for begin in waiting:
+                begin()
+        elif not self._first.is_set():
+            self._first_error = error
+            self._connection.detach(self)
+            self._first.set()
+        elif not self._stopping:
+            logger.warning("actor %s cannot take up its queues again yet: %s", self._name, error)
+            self._connection.later(RELOCK_PAUSE_S, self._try_again)
+
+    def _try_again(self) -> None:
+        channels = [c for c in (self._main, self._tasks, self._will, self._admin) if c is not None]
+        connection = channels[0].connection if channels else None
+        if connection is not None and connection.is_open and not self._up and not self._stopping:
+            self.disconnected()
+            for channel in channels:
+                if channel.is_open:
+                    channel.close()
+            self.connected(connection)
+
+    def _closed(self, channel: pika.channel.Channel, reason: BaseException) -> None:
+        """The broker closed a channel that we consume on, e.g. since a task was held too long: begin anew."""
+        if self._stopping or not channel.connection.is_open or channel not in (self._main, self._tasks):
+            return
+        logger.info("the broker closed a channel of actor %s: %s; opening another", self._name, reason)
+        self._up = False
+        self._connection.later(0, self._try_again)
+
+    def _open_admin(self, then: Callable[[], None]) -> None:
+        assert self._main is not None
+
+        def opened(channel: pika.channel.Channel) -> None:
+            self._admin = channel
+            then()
+
+        self._main.connection.channel(on_open_callback=opened)
+
+    # sequences of operations
+
+    def _bind_steps(self, name: str, endpoint: Endpoint, old: Endpoint | None) -> Steps:
+        assert self._admin is not None
+        assert self._main is not None
+        assert self._tasks is not None
+        admin = self._admin
+        for event in endpoint.events:
+            exchange = names.event_exchange((self._name, name), event)
+            yield partial(admin.exchange_declare, exchange, "fanout", durable=True)
+        for kind, channels, outdated, consumer, take in (
+            (Kind.SERVICE, endpoint.services, old.services if old else (), self._main, self._take),
+            (Kind.TASK, endpoint.tasks, old.tasks if old else (), self._tasks, self._take_task),
+        ):
+            queue = names.request_queue(self._name, name, kind)
+            keys = {names.request_key(self._name, name, kind, channel) for channel in channels}
+            gone = {names.request_key(self._name, name, kind, channel) for channel in outdated} - keys
+            if not keys and not gone:
+                continue
+            arguments = names.request_arguments(name, kind)
+            yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
+            for key in sorted(keys):
+                yield partial(admin.queue_bind, queue, names.CALL, key)
+            for key in sorted(gone):
+                yield partial(admin.queue_unbind, queue, names.CALL, key)
+            if old is None or not outdated:
+                tag = f"{self._name}/{name}:{kind.value}s"
+                yield partial(consumer.basic_consume, queue, take, consumer_tag=tag)
+
+    def _unbind_steps(self, name: str, endpoint: Endpoint, keep_tasks: bool) -> Steps:
+        assert self._admin is not None
+        assert self._main is not None
+        assert self._tasks is not None
+        admin = self._admin
+        for kind, channels, consumer in (
+            (Kind.SERVICE, endpoint.services, self._main),
+            (Kind.TASK, endpoint.tasks, self._tasks),
+        ):
+            if channels:
+                tag, queue = f"{self._name}/{name}:{kind.value}s", names.request_queue(self._name, name, kind)
+                yield partial(consumer.basic_cancel, tag)
+                if kind is Kind.SERVICE or not keep_tasks:
+                    yield partial(admin.queue_delete, queue)
+        for event in endpoint.events:
+            exchange = names.event_exchange((self._name, name), event)
+            yield partial(admin.exchange_delete, exchange)
+
+    def _subscribe_steps(self, source: Address, channel: str) -> Steps:
+        assert self._admin is not None
+        admin, exchange = self._admin, names.event_exchange(source, channel)
+        yield partial(admin.exchange_declare, exchange, "fanout", durable=True)
+        yield partial(admin.queue_bind, names.events_queue(self._name), exchange, "")
+
+    def _unsubscribe_steps(self, source: Address, channel: str) -> Steps:
+        assert self._admin is not None
+        admin, exchange = self._admin, names.event_exchange(source, channel)
+        yield partial(admin.queue_unbind, names.events_queue(self._name), exchange, "")
+
+    def _watch_steps(self, actor: str) -> Steps:
+        assert self._admin is not None
+        admin, inbox = self._admin, names.inbox_queue(self._name)
+        key = names.presence_key(actor, "*")
+        yield partial(admin.queue_bind, inbox, names.PRESENCE, key)
+
+    def _will_steps(self) -> Steps:
+        """Leave a message with the broker that it holds for us, and publishes when it loses us."""
+        assert self._admin is not None
+        assert self._will is not None
+        admin, will, me = self._admin, self._will, self._name
+        queue, arguments = names.will_queue(me), names.will_arguments(me)
+        yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
+        yield partial(admin.queue_bind, queue, names.CALL, names.will_key(me))
+        yield partial(will.basic_consume, queue, self._take_will, consumer_tag=f"{me}:will")
+        headers = {"kind": "presence", "actor": me, "state": "down", "boot": self._boot}
+        properties = pika.BasicProperties(headers=headers)
+        will.basic_publish(names.CALL, names.will_key(me), b"", properties)
+
+    def _stop_steps(self) -> Steps:
+        assert self._admin is not None
+        assert self._will is not None
+        admin, will = self._admin, self._will
+        if self._will_tag is not None:
+            will.basic_ack(self._will_tag)
+        yield partial(will.basic_cancel, f"{self._name}:will")
+        for queue in (
+            names.will_queue(self._name),
+            names.inbox_queue(self._name),
+            names.events_queue(self._name),
+        ):
+            yield partial(admin.queue_delete, queue)
+        yield partial(admin.queue_delete, names.alive_queue(self._name))
+
+    # the connection's thread: deliveries
+
+    def _take(self, channel: pika.channel.Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._on_message(method, properties, body)
+        self._last_tag = method.delivery_tag
+        self._unacked += 1
+        if self._unacked >= ACK_EVERY:
+            self._ack(channel)
+        elif self._ack_timer is None:
+            self._ack_timer = self._connection.later(ACK_AFTER_S, lambda: self._ack(channel))
+
+    def _ack(self, channel: pika.channel.Channel) -> None:
+        if self._ack_timer is not None:
+            self._connection.cancel(self._ack_timer)
+            self._ack_timer = None
+        current = channel is self._main
+        if self._unacked and current and channel.is_open:
+            channel.basic_ack(self._last_tag, multiple=True)
+            self._unacked = 0
+
+    def _take_task(self, _: pika.channel.Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._on_task(method, properties, body)
+
+    def _ack_tasks(self, tags: list[int], generation: int) -> None:
+        if generation == self._generation and self._tasks is not None and self._tasks.is_open:
+            for tag in tags:
+                self._tasks.basic_ack(tag)
+
+    def _take_will(self, channel: pika.channel.Channel, method: Any, properties: Any, _: bytes) -> None:
+        if (properties.headers or {}).get("boot") == self._boot and self._will_tag is None:
+            self._will_tag = method.delivery_tag
+        else:
+            channel.basic_ack(method.delivery_tag)  # of an earlier life
+
+    def _refusal(self, error: BaseException) -> MsgConnectionError:
+        if isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == 405:
+            return MsgConnectionError(
+                f"an actor named {self._name!r} is already connected to this broker; stop that one first, or give "
+                "this one another name (the broker frees the name of a lost actor within half a minute)"
+            )
+        return MsgConnectionError(f"actor {self._name} cannot take up its queues: {error}")
+
+
+def _ignore(*_: Any) -> None:
+    """A ping: that it could be delivered was the answer."""

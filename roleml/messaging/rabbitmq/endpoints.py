@@ -1,0 +1,102 @@
+"""A broker URL, taken apart: where to connect, in which order, and as whom."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pika
+
+from roleml.shared.suggestions import did_you_mean
+
+__all__ = ["BrokerURL"]
+
+#: Below the broker's own default of 60 s, so that a frozen peer is noticed within half a minute.
+HEARTBEAT_S = 10
+CONNECT_TIMEOUT_S = 10.0
+
+_OPTIONS = ("heartbeat", "cafile", "certfile", "keyfile", "password_file", "server_name")
+_DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
+
+
+@dataclass(frozen=True)
+class BrokerURL:
+    """``amqp[s]://user:password@host[:port][,host[:port]...]/vhost?option=value``.
+
+    Several hosts are tried in turn. Options: ``heartbeat`` (seconds); ``cafile``, ``certfile``, ``keyfile`` and
+    ``server_name`` for TLS; ``password_file``. The environment variables ``ROLEML_BROKER_USER`` and
+    ``ROLEML_BROKER_PASSWORD`` stand in for what the URL leaves out.
+
+    Raises:
+        ValueError: the URL is not of this form.
+    """
+
+    scheme: str
+    hosts: tuple[tuple[str, int], ...]
+    vhost: str
+    user: str
+    password: str = field(repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def parse(url: str) -> BrokerURL:
+        parts = urlsplit(url)
+        if parts.scheme not in _DEFAULT_PORTS:
+            raise ValueError(f"a RabbitMQ URL starts with amqp:// or amqps://, not {parts.scheme!r}")
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        user, _, password = credentials.partition(":")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        for option in options:
+            if option not in _OPTIONS:
+                raise ValueError(
+                    f"unknown option {option!r} in the broker URL{did_you_mean(option, _OPTIONS)}"
+                )
+        if not password and "password_file" in options:
+            password = Path(options["password_file"]).read_text().strip()
+        return BrokerURL(
+            parts.scheme,
+            tuple(_host(host, _DEFAULT_PORTS[parts.scheme]) for host in hosts.split(",")),
+            unquote(parts.path[1:]) or "/",
+            unquote(user) or os.environ.get("ROLEML_BROKER_USER", "guest"),
+            unquote(password) or os.environ.get("ROLEML_BROKER_PASSWORD", "guest"),
+            options,
+        )
+
+    def __str__(self) -> str:
+        hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
+        return f"{self.scheme}://{self.user}@{hosts}/{self.vhost.strip('/')}"
+
+    def parameters(self, index: int, name: str, properties: Mapping[str, str]) -> pika.ConnectionParameters:
+        """What pika needs for the host of this index, counted round and round. ``name`` shows in the UI."""
+        host, port = self.hosts[index % len(self.hosts)]
+        return pika.ConnectionParameters(
+            host,
+            port,
+            self.vhost,
+            pika.PlainCredentials(self.user, self.password),
+            heartbeat=int(self.options.get("heartbeat", HEARTBEAT_S)),
+            ssl_options=self._ssl_options(host),
+            socket_timeout=CONNECT_TIMEOUT_S,
+            stack_timeout=CONNECT_TIMEOUT_S,
+            client_properties={"connection_name": name, "product": "RoleML", **properties},
+        )
+
+    def _ssl_options(self, host: str) -> pika.SSLOptions | None:
+        if self.scheme != "amqps":
+            return None
+        context = ssl.create_default_context(cafile=self.options.get("cafile"))
+        if "certfile" in self.options:
+            context.load_cert_chain(self.options["certfile"], self.options.get("keyfile"))
+        return pika.SSLOptions(context, self.options.get("server_name", host))
+
+
+def _host(text: str, default_port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    try:
+        return parts.hostname or "localhost", parts.port or default_port
+    except ValueError as e:
+        raise ValueError(f"{text!r} is not host or host:port") from e

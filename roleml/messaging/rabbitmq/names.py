@@ -1,0 +1,128 @@
+"""What things are called on the broker: exchanges, queues, routing keys and queue arguments.
+
+The names are read by people in the management UI, and by the permission rules of a provisioned broker. Actor and
+role names hold no dots, so each name can be taken apart again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roleml.messaging.envelope import Address, Envelope, Kind
+
+__all__ = [
+    "BOUNCE",
+    "CALL",
+    "PRESENCE",
+    "alive_queue",
+    "call_key",
+    "dead_queue",
+    "event_exchange",
+    "events_queue",
+    "inbox_queue",
+    "presence_key",
+    "request_queue",
+    "will_queue",
+]
+
+CALL = "rml.call"
+"""Topic exchange of everything that has one addressee."""
+PRESENCE = "rml.presence"
+"""Topic exchange of who is there."""
+BOUNCE = "rml.bounce"
+"""Where the broker puts requests that it gives up on."""
+
+#: Seconds after which the broker forgets a queue that nobody has used. Never change a value under one queue
+#: name: the broker refuses to declare a queue again with other arguments.
+INBOX_EXPIRES_S = 600
+SERVICES_EXPIRES_S = 600
+TASKS_EXPIRES_S = 7 * 24 * 3600
+WILL_EXPIRES_S = 60
+
+
+def request_queue(actor: str, endpoint: str, kind: Kind) -> str:
+    """The queue of a role's services, or of its tasks."""
+    return f"q.{actor}.{endpoint}.{kind.value}s"
+
+
+def inbox_queue(actor: str) -> str:
+    """Answers, and what is asked of the actor itself."""
+    return f"q.{actor}.@inbox"
+
+
+def events_queue(actor: str) -> str:
+    """Events of other actors; every subscribed role of the actor shares the copy."""
+    return f"q.{actor}.@events"
+
+
+def alive_queue(actor: str) -> str:
+    """Exists exactly while the actor is connected, and belongs to its connection: the lock on its name."""
+    return f"q.{actor}.@alive"
+
+
+def will_queue(actor: str) -> str:
+    """Holds the message that the broker publishes when the connection is lost."""
+    return f"q.{actor}.@will"
+
+
+def dead_queue(actor: str) -> str:
+    """Tasks that were set aside."""
+    return f"q.{actor}.@dead"
+
+
+def event_exchange(source: Address, channel: str) -> str:
+    return f"x.{source[0]}.{source[1]}.{channel}"
+
+
+def presence_key(actor: str, state: str) -> str:
+    return f"{actor}.{state}"
+
+
+def call_key(envelope: Envelope) -> str:
+    """Where a message with one addressee goes; requests have a key per channel, so a missing one is noticed."""
+    actor, endpoint = envelope.target
+    if envelope.kind in (Kind.SERVICE, Kind.TASK):
+        return request_key(actor, endpoint, envelope.kind, envelope.channel)
+    return f"to.{actor}.@inbox"
+
+
+def request_key(actor: str, endpoint: str, kind: Kind, channel: str) -> str:
+    return f"to.{actor}.{endpoint}.{kind.value}.{channel}"
+
+
+def alive_key(actor: str) -> str:
+    return f"to.{actor}.@alive"
+
+
+def will_key(actor: str) -> str:
+    return f"to.{actor}.@will"
+
+
+def inbox_key(actor: str) -> str:
+    return f"to.{actor}.@inbox"
+
+
+def _arguments(role: str, kind: str, **extra: Any) -> dict[str, Any]:
+    return {"x-rml-role": role, "x-rml-kind": kind, **extra}
+
+
+def request_arguments(endpoint: str, kind: Kind) -> dict[str, Any]:
+    expires_s = SERVICES_EXPIRES_S if kind is Kind.SERVICE else TASKS_EXPIRES_S
+    return _arguments(endpoint, kind.value, **{"x-expires": expires_s * 1000})
+
+
+def inbox_arguments() -> dict[str, Any]:
+    return _arguments("@actor", "inbox", **{"x-expires": INBOX_EXPIRES_S * 1000})
+
+
+def will_arguments(actor: str) -> dict[str, Any]:
+    return _arguments(
+        "@actor",
+        "will",
+        **{
+            "x-expires": WILL_EXPIRES_S * 1000,
+            "x-message-ttl": 0,
+            "x-dead-letter-exchange": PRESENCE,
+            "x-dead-letter-routing-key": presence_key(actor, "down"),
+        },
+    )

@@ -1,0 +1,180 @@
+"""An actor's outgoing messages: confirmed by the broker, sent again after a lost connection, bounded in memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+import pika.channel
+
+from roleml.messaging.envelope import Envelope
+from roleml.messaging.rabbitmq.connection import Connection
+from roleml.shared.patience import Patience
+
+__all__ = ["Outgoing", "Publisher"]
+
+logger = logging.getLogger("roleml.messaging.rabbitmq")
+
+#: What an actor may have handed over without the broker having confirmed it; more makes senders wait.
+WINDOW_BYTES = 32 << 20
+
+
+@dataclass(eq=False, slots=True)
+class Outgoing:
+    """One message on its way to the broker."""
+
+    exchange: str
+    key: str
+    headers: dict[str, Any]
+    body: bytes = b""
+    #: whose absence is reported; ``None``: nobody needs to know
+    envelope: Envelope | None = None
+    persistent: bool = False
+    on_confirm: Callable[[], Any] | None = None
+    message_id: str = ""
+    returned: bool = field(default=False)
+
+
+class Publisher:
+    """A session on the publishing connection, for one actor.
+
+    Messages leave in the order of :meth:`publish`. Each is kept until the broker confirms it. After a lost
+    connection the unconfirmed ones are sent again, in order, under their old message ids.
+    """
+
+    def __init__(
+        self, connection: Connection, name: str, user: str, on_return: Callable[[Outgoing], None]
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._user = user
+        self._on_return = on_return
+        self._channel: pika.channel.Channel | None = None
+        self._queue: deque[Outgoing] = deque()
+        self._unconfirmed: dict[int, Outgoing] = {}
+        self._by_id: dict[str, Outgoing] = {}
+        self._tag = 0
+        self._count = 0
+        self._room = threading.Condition()
+        self._bytes = 0
+        self._stopped = False
+
+    # any thread
+
+    def publish(self, *messages: Outgoing) -> None:
+        """Hand over, without waiting for the broker unless too much waits there already."""
+        size = sum(len(message.body) for message in messages)
+        with self._room:
+            if size and not self._connection.in_thread:
+                self._wait_for_room()
+            self._bytes += size
+        self._connection.post(lambda: self._publish(messages))
+
+    def _wait_for_room(self) -> None:
+        patience = Patience()
+        while self._bytes > WINDOW_BYTES and not self._stopped:
+            self._room.wait(patience.next_wait_s())
+            why = self._connection.blocked or "it has not confirmed earlier ones"
+            patience.report(logger, "%s waits for the broker to take messages: %s", self._name, why)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until everything handed over was confirmed."""
+        patience = Patience(timeout_s)
+        empty = threading.Event()
+        while not patience.exhausted:
+            self._connection.post(lambda: None if self._unconfirmed or self._queue else empty.set())
+            if empty.wait(min(0.05, patience.next_wait_s())):
+                return True
+        return False
+
+    def stop(self) -> None:
+        with self._room:
+            self._stopped = True
+            self._room.notify_all()
+        self._connection.post(self._end)
+
+    # the connection's thread
+
+    def connected(self, connection: pika.SelectConnection) -> None:
+        connection.channel(on_open_callback=self._opened)
+
+    def disconnected(self) -> None:
+        self._channel = None
+        self._queue.extendleft(reversed(self._unconfirmed.values()))
+        self._unconfirmed.clear()
+        self._tag = 0
+
+    def _opened(self, channel: pika.channel.Channel) -> None:
+        channel.add_on_close_callback(self._closed)
+        channel.add_on_return_callback(self._returned)
+        channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
+
+    def _ready(self, channel: pika.channel.Channel) -> None:
+        self._channel = channel
+        waiting, self._queue = self._queue, deque()
+        self._publish(tuple(waiting))
+
+    def _closed(self, channel: pika.channel.Channel, reason: BaseException) -> None:
+        current = self._channel is channel and not self._stopped
+        if current and channel.connection.is_open:
+            logger.error(
+                "the broker closed the sending channel of %s: %s; opening another", self._name, reason
+            )
+            self.disconnected()
+            self.connected(channel.connection)
+
+    def _publish(self, messages: tuple[Outgoing, ...]) -> None:
+        channel = self._channel
+        if channel is None or not channel.is_open:
+            self._queue.extend(messages)
+            return
+        for message in messages:
+            if not message.message_id:
+                self._count += 1
+                message.message_id = f"{self._name}-{self._count}"
+            self._tag += 1
+            self._unconfirmed[self._tag] = message
+            self._by_id[message.message_id] = message
+            properties = pika.BasicProperties(
+                headers=message.headers,
+                message_id=message.message_id,
+                delivery_mode=2 if message.persistent else 1,
+                user_id=self._user,
+            )
+            mandatory = message.envelope is not None
+            channel.basic_publish(message.exchange, message.key, message.body, properties, mandatory)
+
+    def _confirmed(self, frame: Any) -> None:
+        method = frame.method
+        if method.multiple:  # tags below may have been confirmed one by one already
+            tags = [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
+        else:
+            tags = [method.delivery_tag] if method.delivery_tag in self._unconfirmed else []
+        done = [self._unconfirmed.pop(tag) for tag in tags]
+        for message in done:
+            self._by_id.pop(message.message_id, None)
+            if isinstance(method, pika.spec.Basic.Nack):
+                logger.error("the broker refused a message of %s for %s", self._name, message.key)
+                if message.envelope is not None and not message.returned:
+                    self._on_return(message)
+            elif message.on_confirm is not None and not message.returned:
+                message.on_confirm()
+        with self._room:
+            self._bytes -= sum(len(message.body) for message in done)
+            self._room.notify_all()
+
+    def _returned(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
+        message = self._by_id.get(properties.message_id)
+        if message is not None:
+            message.returned = True
+            self._on_return(message)
+
+    def _end(self) -> None:
+        self._connection.detach(self)
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()

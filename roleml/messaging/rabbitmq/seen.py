@@ -1,0 +1,30 @@
+"""Remembers which messages came already: after a lost connection, some come twice."""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ["Seen"]
+
+REMEMBERED = 20_000
+
+
+class Seen:
+    """The last message ids of one actor."""
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._order: deque[str] = deque()
+        self._ids: set[str] = set()
+        self._size = size
+
+    def first_time(self, message_id: str | None) -> bool:
+        """Whether this id is new. A message without one always is."""
+        if message_id is None:
+            return True
+        if message_id in self._ids:
+            return False
+        self._ids.add(message_id)
+        self._order.append(message_id)
+        if len(self._order) > self._size:
+            self._ids.discard(self._order.popleft())
+        return True

@@ -1,0 +1,115 @@
+"""Bodies of any size, in pieces that every broker takes. Decisions only: no sockets.
+
+A body up to ``WHOLE_BYTES`` travels in its message. A larger one goes ahead of its message in chunks, through the
+same queue, so order and durability are those of the message itself. Chunks carry the transfer's id, their
+index, and a checksum; the message that ends the transfer carries the id, and the number of bytes.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from roleml.messaging.codec import Body
+from roleml.messaging.exceptions import DecodeError
+
+__all__ = ["CHUNK_BYTES", "WHOLE_BYTES", "Arrival", "Transfers", "chunks_of"]
+
+#: RabbitMQ 4 takes messages of at most 16 MiB
+WHOLE_BYTES = 1 << 20
+CHUNK_BYTES = 4 << 20
+
+#: Seconds without a further chunk after which a transfer is given up: its sender is gone.
+STALLED_S = 120.0
+
+
+def chunks_of(body: Body) -> Iterator[bytes]:
+    """The frame of ``body`` in pieces of ``CHUNK_BYTES``; each byte is copied once, when its piece is asked for."""
+    piece = bytearray()
+    for part in body.parts():
+        view = memoryview(part)
+        while view.nbytes:
+            taken = view[: CHUNK_BYTES - len(piece)]
+            piece += taken
+            view = view[taken.nbytes :]
+            if len(piece) == CHUNK_BYTES:
+                yield bytes(piece)
+                piece.clear()
+    if piece:
+        yield bytes(piece)
+
+
+def checksum(chunk: bytes) -> int:
+    return zlib.crc32(chunk)
+
+
+@dataclass
+class Arrival:
+    """One transfer under way. ``tags`` are the deliveries that it consists of."""
+
+    source: str
+    data: bytearray = field(default_factory=bytearray)
+    next_index: int = 0
+    tags: list[int] = field(default_factory=list)
+    last_s: float = field(default_factory=time.monotonic)
+
+
+class Transfers:
+    """Puts the chunks of an actor's incoming transfers together again."""
+
+    def __init__(self) -> None:
+        self._arrivals: dict[str, Arrival] = {}
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def take(self, source: str, headers: Mapping[str, Any], chunk: bytes, tag: int) -> None:
+        """A chunk has come. A repeated one is dropped.
+
+        Raises:
+            DecodeError: it is damaged, or does not follow the last one; the transfer is given up.
+        """
+        transfer_id, index = headers.get("transfer"), headers.get("index")
+        if not isinstance(transfer_id, str) or not isinstance(index, int):
+            raise DecodeError("a chunk has no transfer id or no index")
+        arrival = self._arrivals.setdefault(transfer_id, Arrival(source))
+        arrival.tags.append(tag)
+        if index < arrival.next_index:
+            return
+        if index > arrival.next_index or headers.get("crc") != checksum(chunk) or arrival.source != source:
+            del self._arrivals[transfer_id]
+            what = "damaged" if index == arrival.next_index else f"out of order, {arrival.next_index} was due"
+            raise DecodeError(f"chunk {index} of a transfer from {source} is {what}")
+        arrival.data += chunk
+        arrival.next_index += 1
+        arrival.last_s = time.monotonic()
+
+    def finish(self, source: str, headers: Mapping[str, Any]) -> Arrival:
+        """The message that ends a transfer has come.
+
+        Raises:
+            DecodeError: something is missing.
+        """
+        arrival = self._arrivals.pop(str(headers.get("transfer")), None)
+        if arrival is None or arrival.source != source:
+            raise DecodeError(
+                f"a message from {source} refers to a transfer that never came, or was given up"
+            )
+        if len(arrival.data) != headers.get("size"):
+            raise DecodeError(
+                f"a transfer from {source} has {len(arrival.data)} bytes instead of {headers.get('size')}"
+            )
+        return arrival
+
+    def give_up(self, *, source: str | None = None) -> list[Arrival]:
+        """Drop the transfers of a lost actor, or without one those that have stalled; returns them."""
+        now = time.monotonic()
+        lost = [
+            transfer_id
+            for transfer_id, arrival in self._arrivals.items()
+            if (arrival.source == source if source is not None else now - arrival.last_s > STALLED_S)
+        ]
+        return [self._arrivals.pop(transfer_id) for transfer_id in lost]

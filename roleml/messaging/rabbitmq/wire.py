@@ -1,0 +1,72 @@
+"""An envelope as AMQP headers, and back. Pure: no sockets, no state.
+
+All header values are strings or integers; AMQP tables carry no Python floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from roleml.messaging.envelope import Answer, Envelope, Kind
+
+__all__ = ["MalformedError", "envelope_of", "headers_of"]
+
+
+class MalformedError(ValueError):
+    """The headers are not those of an envelope."""
+
+
+def headers_of(envelope: Envelope) -> dict[str, Any]:
+    headers: dict[str, Any] = {
+        "kind": envelope.kind.value,
+        "id": envelope.id,
+        "from": "/".join(envelope.source),
+        "to": "/".join(envelope.target),
+        "channel": envelope.channel,
+    }
+    if envelope.sequence:
+        headers["sequence"] = envelope.sequence
+    if envelope.answer is not None:
+        headers["answer"] = envelope.answer.value
+    return headers
+
+
+def envelope_of(headers: Mapping[str, Any] | None) -> Envelope:
+    """Raises ``MalformedError`` unless every part is there and of its type."""
+    if headers is None:
+        raise MalformedError("there are no headers")
+    try:
+        answer = headers.get("answer")
+        return Envelope(
+            Kind(headers["kind"]),
+            _text(headers, "id"),
+            _address(headers, "from"),
+            _address(headers, "to"),
+            _text(headers, "channel"),
+            _sequence(headers),
+            None if answer is None else Answer(answer),
+        )
+    except (KeyError, ValueError) as e:
+        raise MalformedError(f"header {e}") from e
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name!r} is {type(value).__name__}, not text")
+    return value
+
+
+def _address(headers: Mapping[str, Any], name: str) -> tuple[str, str]:
+    actor, separator, endpoint = _text(headers, name).partition("/")
+    if not separator or "/" in endpoint:
+        raise ValueError(f"{name!r} is not actor/endpoint")
+    return actor, endpoint
+
+
+def _sequence(headers: Mapping[str, Any]) -> int:
+    value = headers.get("sequence", 0)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("'sequence' is not a count")
+    return value
