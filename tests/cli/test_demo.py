@@ -138,7 +138,8 @@ def test_the_output_of_a_pipe_is_plain_lines_that_name_the_plot(tmp_path: Path) 
     assert err == ""
     assert "\x1b" not in out
     assert "round 2/2" in out
-    assert Path(out.splitlines()[-1].split()[1].rstrip(",")).name == "metrics.png"
+    (plot,) = [line.removeprefix("plot: ") for line in out.splitlines() if line.startswith("plot: ")]
+    assert (tmp_path / plot).is_file()
 
 
 def test_an_interruption_stops_cleanly_and_keeps_what_there_is(tmp_path: Path) -> None:

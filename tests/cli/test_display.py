@@ -38,7 +38,7 @@ def test_the_live_display_shows_progress_and_who_trains() -> None:
     shown.end()
     text = capture.get()
     assert "round 1/4" in text
-    assert "client2 0.750" in text
+    assert "client2\u00a00.750" in text
     assert "0.8750" in text
 
 

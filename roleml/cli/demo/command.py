@@ -73,7 +73,8 @@ def report(options: DemoOptions, folder: Path, records: Sequence[RoundRecord]) -
     print_summary(records)
     seconds = sum(record.seconds for record in records)
     print(f"test accuracy {records[-1].accuracy:.4f} after {len(records)} rounds in {seconds:.1f} s")
-    print(f"plot {folder / 'metrics.png'}, metrics, configuration and model beside it")
+    others = sorted(path.name for path in folder.iterdir() if path.name != "metrics.png")
+    print(f"plot: {folder / 'metrics.png'}\nbeside it: {', '.join(others)}")
 
 
 def describe(options: DemoOptions) -> str:

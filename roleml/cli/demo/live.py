@@ -78,8 +78,9 @@ class LiveDisplay:
         line = Text()
         for client, loss in self._losses.items():
             active = client in self._training
-            line.append("● " if active else "○ ", style="yellow" if active else "dim")
-            shown = "" if loss is None else f" {loss:.3f}"
+            # blanks that do not break keep a client in one line
+            line.append("●\u00a0" if active else "○\u00a0", style="yellow" if active else "dim")
+            shown = "" if loss is None else f"\u00a0{loss:.3f}"
             line.append(f"{client}{shown}   ", style="" if active else "dim")
         return line
 

@@ -79,7 +79,8 @@ def round_record(args: rml.Args) -> RoundRecord:
         round=args["round"] + 1,
         accuracy=args["result"]["accuracy"],
         loss=args["result"]["loss"],
-        participants=tuple(sorted(client.actor_name for client in args["participants"])),
+        # client2 before client10
+        participants=tuple(sorted((c.actor_name for c in args["participants"]), key=lambda n: (len(n), n))),
         seconds=round(args["seconds"], 6),
     )
 
