@@ -1,8 +1,8 @@
 """One connection to RabbitMQ, with the thread that serves it.
 
 The thread runs pika's loop and nothing of the user's. It connects, reconnects with growing pauses, and tells
-its sessions each time, so that they can build up their channels again. Everything that touches a channel runs in
-this thread: other threads :meth:`Connection.post` functions to it.
+its sessions each time, so that they can build up their channels again. Everything that touches a channel runs
+in this thread: other threads :meth:`Connection.post` functions to it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Connection:
             raise MsgConnectionError(_explain(self._url, self._first_error)) from self._first_error
 
     def post(self, action: Callable[[], Any]) -> None:
-        """Run ``action`` in the connection's thread, after what was posted before. One wake-up serves many."""
+        """Run ``action`` in the connection's thread, after what was posted before."""
         self._posted.append(action)
         with self._lock:  # also held while the loop is replaced, so that no wake-up goes to a closed one
             if not self._woken and self._ioloop is not None:
@@ -187,7 +187,7 @@ class Connection:
 
     def _pause(self) -> None:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._attempt, 10))
-        threading.Event().wait(longest * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
+        threading.Event().wait(longest * random.uniform(0.5, 1.0))
 
     def _close(self) -> None:
         self._stopping = True

@@ -398,8 +398,8 @@ class Consumer:
     def _refusal(self, error: BaseException) -> MsgConnectionError:
         if isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == 405:
             return MsgConnectionError(
-                f"an actor named {self._name!r} is already connected to this broker; stop that one first, or give "
-                "this one another name (the broker frees the name of a lost actor within half a minute)"
+                f"an actor named {self._name!r} is already connected to this broker; stop that one first, "
+                "or give this one another name (a lost actor's name is free again within half a minute)"
             )
         return MsgConnectionError(f"actor {self._name} cannot take up its queues: {error}")
 

@@ -27,8 +27,8 @@ _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 class BrokerURL:
     """``amqp[s]://user:password@host[:port][,host[:port]...]/vhost?option=value``.
 
-    Several hosts are tried in turn. Options: ``heartbeat`` (seconds); ``cafile``, ``certfile``, ``keyfile`` and
-    ``server_name`` for TLS; ``password_file``. The environment variables ``ROLEML_BROKER_USER`` and
+    Several hosts are tried in turn. Options: ``heartbeat`` (seconds); ``cafile``, ``certfile``, ``keyfile``
+    and ``server_name`` for TLS; ``password_file``. The environment variables ``ROLEML_BROKER_USER`` and
     ``ROLEML_BROKER_PASSWORD`` stand in for what the URL leaves out.
 
     Raises:

@@ -1,7 +1,7 @@
 """What things are called on the broker: exchanges, queues, routing keys and queue arguments.
 
-The names are read by people in the management UI, and by the permission rules of a provisioned broker. Actor and
-role names hold no dots, so each name can be taken apart again.
+The names are read by people in the management UI, and by the permission rules of a provisioned broker. Actor
+and role names hold no dots, so each name can be taken apart again.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def presence_key(actor: str, state: str) -> str:
 
 
 def call_key(envelope: Envelope) -> str:
-    """Where a message with one addressee goes; requests have a key per channel, so a missing one is noticed."""
+    """Where a message with one addressee goes. A request has a key per channel: a missing one is noticed."""
     actor, endpoint = envelope.target
     if envelope.kind in (Kind.SERVICE, Kind.TASK):
         return request_key(actor, endpoint, envelope.kind, envelope.channel)

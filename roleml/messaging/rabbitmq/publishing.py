@@ -1,4 +1,4 @@
-"""An actor's outgoing messages: confirmed by the broker, sent again after a lost connection, bounded in memory."""
+"""An actor's outgoing messages: confirmed, sent again after a lost connection, bounded in memory."""
 
 from __future__ import annotations
 

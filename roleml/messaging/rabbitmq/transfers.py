@@ -1,7 +1,7 @@
 """Bodies of any size, in pieces that every broker takes. Decisions only: no sockets.
 
-A body up to ``WHOLE_BYTES`` travels in its message. A larger one goes ahead of its message in chunks, through the
-same queue, so order and durability are those of the message itself. Chunks carry the transfer's id, their
+A body up to ``WHOLE_BYTES`` travels in its message. A larger one goes ahead of its message in chunks, through
+the same queue, so order and durability are those of the message itself. Chunks carry the transfer's id, their
 index, and a checksum; the message that ends the transfer carries the id, and the number of bytes.
 """
 
@@ -27,7 +27,7 @@ STALLED_S = 120.0
 
 
 def chunks_of(body: Body) -> Iterator[bytes]:
-    """The frame of ``body`` in pieces of ``CHUNK_BYTES``; each byte is copied once, when its piece is asked for."""
+    """The frame of ``body`` in pieces of ``CHUNK_BYTES``, each copied when it is asked for."""
     piece = bytearray()
     for part in body.parts():
         view = memoryview(part)

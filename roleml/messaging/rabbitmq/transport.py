@@ -89,7 +89,7 @@ class _Task:
 
 
 class RabbitTransport(Transport):
-    """An actor's place at a RabbitMQ broker. URL: see :class:`~roleml.messaging.rabbitmq.endpoints.BrokerURL`."""
+    """An actor's place at a RabbitMQ broker, whose URL has the form described at ``BrokerURL``."""
 
     keeps_tasks = True
 

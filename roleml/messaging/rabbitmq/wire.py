@@ -54,7 +54,7 @@ def envelope_of(headers: Mapping[str, Any] | None) -> Envelope:
 def _text(headers: Mapping[str, Any], name: str) -> str:
     value = headers[name]
     if not isinstance(value, str):
-        raise ValueError(f"{name!r} is {type(value).__name__}, not text")
+        raise MalformedError(f"{name!r} is {type(value).__name__}, not text")
     return value
 
 
