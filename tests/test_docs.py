@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import roleml.essentials as rml
 from roleml.core.builders.spec import json_schema
 from roleml.shared.yml import load_yaml
 
@@ -44,6 +45,19 @@ def test_the_configurations_in_the_manual_are_valid(page: Path, tmp_path: Path) 
         file = tmp_path / f"{number}.yaml"
         file.write_text(block, encoding="utf-8")
         jsonschema.validate(load_yaml(str(file)), json_schema())
+
+
+def test_the_broken_configuration_in_the_manual_is_refused_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = DOCS / "configuration.md"
+    (broken,) = code_blocks(page, "yml")
+    shown = code_blocks(page, "text")[-1]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "server.yaml").write_text(broken, encoding="utf-8")
+    with pytest.raises(ValueError) as raised:
+        rml.ActorBuilder().load_file("server.yaml")
+    assert str(raised.value).split() == shown.split()
 
 
 def test_the_quickstart_does_what_it_says() -> None:
