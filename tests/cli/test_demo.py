@@ -17,6 +17,10 @@ from roleml.cli.main import main
 from roleml.shared.yml import load_yaml
 
 
+# the first test of a module-wide run bears its time, also on a busy machine
+pytestmark = pytest.mark.timeout(120)
+
+
 def run_folder(output: Path) -> Path:
     (folder,) = output.iterdir()
     return folder
