@@ -49,18 +49,26 @@ class Endpoint:
 class Consumer:
     """A session on the consuming connection, for one actor.
 
-    ``on_message`` and ``on_task`` get ``(method, properties, body)`` in the connection's thread. Messages are
+    ``on_message`` and ``on_task`` get ``(method, properties, body)`` in the connection's thread; ``on_return``
+    hears that the queues are taken up again after a lost connection. Messages are
     acknowledged in batches once ``on_message`` has returned; tasks by :meth:`ack_tasks`.
     """
 
     def __init__(
-        self, connection: Connection, name: str, boot: str, on_message: OnMessage, on_task: OnMessage
+        self,
+        connection: Connection,
+        name: str,
+        boot: str,
+        on_message: OnMessage,
+        on_task: OnMessage,
+        on_return: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._name = name
         self._boot = boot
         self._on_message = on_message
         self._on_task = on_task
+        self._on_return = on_return
         self._lock = threading.Lock()
         self._endpoints: dict[str, Endpoint] = {}
         self._subscriptions: set[tuple[Address, str]] = set()
@@ -230,6 +238,8 @@ class Consumer:
     def _set_up(self, error: BaseException | None) -> None:
         if error is None:
             self._up = True
+            if self._first.is_set():
+                self._on_return()
             self._first.set()
             waiting, self._waiting = self._waiting, []
             for begin in waiting:
@@ -342,7 +352,7 @@ class Consumer:
         yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
         yield partial(admin.queue_bind, queue, names.CALL, names.will_key(me))
         yield partial(will.basic_consume, queue, self._take_will, consumer_tag=f"{me}:will")
-        headers = {"kind": "presence", "actor": me, "state": "down", "boot": self._boot}
+        headers = {"kind": "presence", "actor": me, "state": "lost", "boot": self._boot}
         properties = pika.BasicProperties(headers=headers)
         will.basic_publish(names.CALL, names.will_key(me), b"", properties)
 

@@ -123,6 +123,6 @@ def will_arguments(actor: str) -> dict[str, Any]:
             "x-expires": WILL_EXPIRES_S * 1000,
             "x-message-ttl": 0,
             "x-dead-letter-exchange": PRESENCE,
-            "x-dead-letter-routing-key": presence_key(actor, "down"),
+            "x-dead-letter-routing-key": presence_key(actor, "lost"),
         },
     )

@@ -33,6 +33,8 @@ logger = logging.getLogger("roleml.messaging.rabbitmq")
 #: A header frame holds at most 128 KiB of routing keys
 TARGETS_PER_UPLOAD = 200
 DRAIN_S = 10.0
+#: How long an actor whose connection was lost may take to come back before it counts as down.
+GRACE_S = 0.8
 
 
 @dataclass
@@ -102,18 +104,28 @@ class RabbitTransport(Transport):
         self._sender: Receiver
         self._publisher: Publisher
         self._consumer: Consumer
+        self._consuming: Connection
         self._reachable: set[str] = set()
         # below: only in the consuming connection's thread
         self._transfers = Transfers()
         self._task_transfers = Transfers()
         self._seen = Seen()
         self._tasks: dict[str, _Task] = {}
+        self._doubtful: dict[tuple[str, str], Any] = {}
 
     def start(self, receiver: Receiver) -> None:
         shared = _join(self._url, self._parsed, self.name)
         self._receiver = self._sender = receiver
         self._publisher = Publisher(shared.publishing, self.name, self._parsed.user, self._returned)
-        self._consumer = Consumer(shared.consuming, self.name, self._boot, self._on_message, self._on_task)
+        self._consuming = shared.consuming
+        self._consumer = Consumer(
+            shared.consuming,
+            self.name,
+            self._boot,
+            self._on_message,
+            self._on_task,
+            on_return=lambda: self._publish_presence("back"),
+        )
         try:
             self._consumer.start()
         except MsgConnectionError:
@@ -128,7 +140,7 @@ class RabbitTransport(Transport):
         self._publisher.drain(DRAIN_S)
         self._receiver = None
         self._consumer.stop()
-        self._publish_presence(Presence.DOWN)
+        self._publish_presence(Presence.DOWN.value)
         self._publisher.drain(DRAIN_S)
         self._publisher.stop()
         _leave(self._url, self.name)
@@ -151,7 +163,7 @@ class RabbitTransport(Transport):
         self._consumer.watch(actor)
 
     def announce(self, state: Presence) -> None:
-        self._publish_presence(state)
+        self._publish_presence(state.value)
 
     # sending
 
@@ -214,9 +226,9 @@ class RabbitTransport(Transport):
             Outgoing(names.CALL, names.alive_key(actor), headers_of(envelope), b"", envelope)
         )
 
-    def _publish_presence(self, state: Presence) -> None:
-        headers = {"kind": "presence", "actor": self.name, "state": state.value, "boot": self._boot}
-        key = names.presence_key(self.name, state.value)
+    def _publish_presence(self, state: str) -> None:
+        headers = {"kind": "presence", "actor": self.name, "state": state, "boot": self._boot}
+        key = names.presence_key(self.name, state)
         self._publisher.publish(Outgoing(names.PRESENCE, key, headers))
 
     def _returned(self, message: Outgoing) -> None:
@@ -286,17 +298,38 @@ class RabbitTransport(Transport):
             self._consumer.ack_tasks(task.tags, task.generation)
 
     def _on_presence(self, headers: Any) -> None:
-        actor, state = headers.get("actor"), headers.get("state")
-        if not isinstance(actor, str) or state not in ("ready", "down"):
-            raise MalformedError("a presence message names no actor or no state")
+        """``ready`` and ``down`` an actor says itself. ``lost`` says its will, ``back`` the actor after that.
+
+        An actor that lost only its connection is back in a moment, with everything it was about to answer; one
+        that was killed is not. So a will counts once that moment has passed.
+        """
+        actor, state, boot = (headers.get(key) for key in ("actor", "state", "boot"))
+        if not isinstance(actor, str) or not isinstance(boot, str) or actor == self.name:
+            return
+        if state == "lost":
+            self._doubtful[actor, boot] = self._consuming.later(GRACE_S, lambda: self._lost(actor, boot))
+            return
+        timer = self._doubtful.pop((actor, boot), None)
+        if timer is not None:
+            self._consuming.cancel(timer)
         if state == "down":
-            self._reachable.discard(actor)
-            self._transfers.give_up(source=f"{actor}/")
-        else:
+            self._gone(actor)
+        elif state in ("ready", "back"):
             self._reachable.add(actor)
+            receiver = self._receiver
+            if state == "ready" and receiver is not None:
+                receiver.presence(actor, Presence.READY)
+
+    def _lost(self, actor: str, boot: str) -> None:
+        if self._doubtful.pop((actor, boot), None) is not None:
+            self._gone(actor)
+
+    def _gone(self, actor: str) -> None:
+        self._reachable.discard(actor)
+        self._transfers.give_up(source=f"{actor}/")
         receiver = self._receiver
-        if receiver is not None and actor != self.name:
-            receiver.presence(actor, Presence(state))
+        if receiver is not None:
+            receiver.presence(actor, Presence.DOWN)
 
 
 def _lasts(envelope: Envelope) -> bool:
