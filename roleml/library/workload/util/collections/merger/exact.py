@@ -59,8 +59,10 @@ class ArraySum:
     def value(self, divisor: float = 1.0) -> npt.NDArray[np.float64]:
         """The sum divided by `divisor`, as a new array."""
         with np.errstate(invalid="ignore", over="ignore"):
+            total = self._high + self._low
             # where the sum is infinite, the recorded error is NaN and means nothing
-            total = np.where(np.isfinite(self._high), self._high + self._low, self._high)
+            if not np.isfinite(total).all():
+                total = np.where(np.isfinite(self._high), total, self._high)
             if divisor != 1.0:
                 total /= divisor
         return total.reshape(self.shape)

@@ -17,7 +17,12 @@ from roleml.library.workload.util.collections.merger.base import WeightedMerger
 from roleml.library.workload.util.collections.merger.numpy import ArrayDictSum, total_weight
 from roleml.shared.collections.merger import CumulativeValueMerger, ValueMerger
 
-__all__ = ["TorchStateDictAverager", "TorchStateDictCumulator", "WeightedTorchStateDictAverager"]
+__all__ = [
+    "StateDictSum",
+    "TorchStateDictAverager",
+    "TorchStateDictCumulator",
+    "WeightedTorchStateDictAverager",
+]
 
 StateDict = Mapping[str, torch.Tensor]
 Key = TypeVar("Key")
