@@ -135,8 +135,9 @@ class EmbeddedTransport(Transport):
             for member in members:
                 member._take(envelope, copy)
 
-    def subscribe(self, source: Address, channel: str) -> None:
+    def subscribe(self, source: Address, channel: str) -> bool:
         self._broker.subscribe(self, source, channel)
+        return True
 
     def unsubscribe(self, source: Address, channel: str) -> None:
         self._broker.unsubscribe(self, source, channel)

@@ -66,9 +66,9 @@ class Transport(ABC):
     4. What one thread sends to one actor arrives once, complete, and in that order. So does what one thread
        publishes, at each subscriber.
     5. :meth:`publish`, to a channel that was bound, reaches each actor that is subscribed to that source and
-       channel once, the publisher itself included, and nobody else. Once :meth:`subscribe` has returned, no
-       later publication is missed; once :meth:`unsubscribe` has returned, at most publications that were
-       already on their way still come. Nobody subscribed is not an error.
+       channel once, the publisher itself included, and nobody else. Once :meth:`subscribe` has returned
+       true, no later publication is missed; once :meth:`unsubscribe` has returned, at most publications that
+       were already on their way still come. Nobody subscribed is not an error.
     6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each
        time it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
     7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back
@@ -115,8 +115,12 @@ class Transport(ABC):
         """Move an event to the subscribers of ``envelope.source`` and ``envelope.channel``."""
 
     @abstractmethod
-    def subscribe(self, source: Address, channel: str) -> None:
-        """Receive that channel's events. Subscribing twice is the same as once; the source need not exist."""
+    def subscribe(self, source: Address, channel: str) -> bool:
+        """Receive that channel's events. Subscribing twice is the same as once; the source need not exist.
+
+        False where the subscription can only begin once the source has bound the channel, since no other may
+        make it: it does when the source announces ``READY``, or at a further call.
+        """
 
     @abstractmethod
     def unsubscribe(self, source: Address, channel: str) -> None:

@@ -196,15 +196,14 @@ class Events:
             with source.order:
                 return source.sequence
         me = RoleInstanceID(self._ctx.profile.name, name)
-        self._mailbox.transport.subscribe(origin.source, origin.channel)
+        target, content = (origin.source.actor_name, ""), (tuple(origin.source), origin.channel)
+        begun = self._mailbox.transport.subscribe(origin.source, origin.channel)
         try:
-            sequence = self._mailbox.call(
-                Kind.CONTROL,
-                me,
-                (origin.source.actor_name, ""),
-                "subscribe",
-                (tuple(origin.source), origin.channel),
-            )
+            sequence = self._mailbox.call(Kind.CONTROL, me, target, "subscribe", content)
+            if not begun:
+                # It has answered, so its channel exists now: begin, and ask anew what was emitted before
+                self._mailbox.transport.subscribe(origin.source, origin.channel)
+                sequence = self._mailbox.call(Kind.CONTROL, me, target, "subscribe", content)
         except Exception as e:
             error = at_caller(e)
             if isinstance(error, RoleInteractionError) and not isinstance(

@@ -19,7 +19,8 @@ __all__ = ["BrokerURL"]
 HEARTBEAT_S = 10
 CONNECT_TIMEOUT_S = 10.0
 
-_OPTIONS = ("heartbeat", "cafile", "certfile", "keyfile", "password_file", "server_name")
+_OPTIONS = ("heartbeat", "cafile", "certfile", "keyfile", "password_file", "server_name", "identity")
+_IDENTITY = ("required", "claimed")
 _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -28,8 +29,8 @@ class BrokerURL:
     """``amqp[s]://user:password@host[:port][,host[:port]...]/vhost?option=value``.
 
     Several hosts are tried in turn. Options: ``heartbeat`` (seconds); ``cafile``, ``certfile``, ``keyfile``
-    and ``server_name`` for TLS; ``password_file``. The environment variables ``ROLEML_BROKER_USER`` and
-    ``ROLEML_BROKER_PASSWORD`` stand in for what the URL leaves out.
+    and ``server_name`` for TLS; ``password_file``; ``identity``, see :meth:`identity_of`. The environment
+    variables ``ROLEML_BROKER_USER`` and ``ROLEML_BROKER_PASSWORD`` stand in for what the URL leaves out.
 
     Raises:
         ValueError: the URL is not of this form.
@@ -55,6 +56,11 @@ class BrokerURL:
                 raise ValueError(
                     f"unknown option {option!r} in the broker URL{did_you_mean(option, _OPTIONS)}"
                 )
+        if options.get("identity", "claimed") not in _IDENTITY:
+            raise ValueError(
+                f"identity={options['identity']} in the broker URL; it is required or claimed"
+                f"{did_you_mean(options['identity'], _IDENTITY)}"
+            )
         if not password and "password_file" in options:
             password = Path(options["password_file"]).read_text().strip()
         return BrokerURL(
@@ -69,6 +75,23 @@ class BrokerURL:
     def __str__(self) -> str:
         hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
         return f"{self.scheme}://{self.user}@{hosts}/{self.vhost.strip('/')}"
+
+    def identity_of(self, actor: str) -> bool:
+        """Whether this actor takes messages only from whom the broker has found to be the sender.
+
+        That needs a broker user for each actor, of its name. Unless the option ``identity`` says it, an actor
+        whose own user has its name expects the same of the others.
+
+        Raises:
+            ValueError: identity is required, and this actor's own user has another name.
+        """
+        required = self.options.get("identity", "required" if self.user == actor else "claimed") == "required"
+        if required and self.user != actor:
+            raise ValueError(
+                f"actor {actor} connects as broker user {self.user!r}, but identity=required means a user of "
+                f"its own name: start the URL with {self.scheme}://{actor}:PASSWORD@, or leave identity out"
+            )
+        return required
 
     def parameters(self, index: int, name: str, properties: Mapping[str, str]) -> pika.ConnectionParameters:
         """What pika needs for the host of this index, counted round and round. ``name`` shows in the UI."""
