@@ -45,14 +45,14 @@ class Invocation(TaskInvocation):
         self._wait(timeout)
         try:
             return self._pending.value()
-        except Exception as e:
-            raise at_caller(e) from e.__cause__
+        except Exception as e:  # noqa: BLE001  # translated, whatever it is
+            raise at_caller(e)  # noqa: B904  # it has its cause
 
     def exception(self, timeout: float | None = None) -> Exception | None:
         self._wait(timeout)
         try:
             self._pending.value()
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001  # translated, whatever it is
             return at_caller(e)
         return None
 
@@ -62,7 +62,8 @@ class Invocation(TaskInvocation):
     def _wait(self, timeout: float | None) -> None:
         if not self._pending.wait(timeout):
             raise TaskResultTimeoutError(
-                f"no result of {self._pending} within {timeout} s; it is still running, and may be waited for again"
+                f"no result of {self._pending} within {timeout} s; "
+                "it is still running, and may be waited for again"
             )
 
     def _notify(self, func: Callable[[TaskInvocation], Any]) -> None:
@@ -88,7 +89,7 @@ class Calls:
         self._mailbox.transport.bind(name, role.services, role.tasks, role.events)
 
     def remove_role(self, name: str, *, keep_tasks: bool) -> None:
-        """Serve the role no more. ``keep_tasks``: it comes back with its actor, and may find tasks waiting."""
+        """Serve the role no more. ``keep_tasks``: it comes back with its actor, and finds tasks waiting."""
         self._roles.pop(name, None)
         self._mailbox.transport.unbind(name, keep_tasks=keep_tasks)
 
@@ -114,7 +115,8 @@ class Calls:
             else did_you_mean(target, known)
         )
         raise CallerError(
-            f"actor {self._ctx.profile.name} has no relationship with members, and no role, named {target!r}{hint}"
+            f"actor {self._ctx.profile.name} has no relationship with members, and no role, "
+            f"named {target!r}{hint}"
         )
 
     def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any:
@@ -122,8 +124,8 @@ class Calls:
         self._log("calling service", instance, channel, message)
         try:
             return self._mailbox.call(Kind.SERVICE, self.address(name), instance, channel, message)
-        except Exception as e:
-            raise at_caller(e) from e.__cause__
+        except Exception as e:  # noqa: BLE001  # translated, whatever it is
+            raise at_caller(e)  # noqa: B904  # it has its cause
 
     def call_task(
         self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message
@@ -132,8 +134,8 @@ class Calls:
         self._log("calling task", instance, channel, message)
         try:
             pending = self._mailbox.submit(self.address(name), instance, channel, message)
-        except Exception as e:
-            raise at_caller(e) from e.__cause__
+        except Exception as e:  # noqa: BLE001  # translated, whatever it is
+            raise at_caller(e)  # noqa: B904  # it has its cause
         return Invocation(pending, self._mailbox)
 
     def address(self, name: str) -> RoleInstanceID:
@@ -166,8 +168,11 @@ class Calls:
         """The role of that name, and the attribute that handles the channel."""
         role = self._roles.get(name)
         if role is None:
+            if name in self._statuses.ctrls:  # it could not be added, or is about to be gone
+                self._admit(name).stop()
             raise CallerError(
-                f"actor {self._ctx.profile.name} hosts no role named {name!r}{did_you_mean(name, self._roles)}"
+                f"actor {self._ctx.profile.name} hosts no role named {name!r}"
+                f"{did_you_mean(name, self._roles)}"
             )
         channels = role.services if kind == "service" else role.tasks
         attribute_name = channels.get(channel)
@@ -194,22 +199,24 @@ class Calls:
             try:
                 return handler(source, args, payloads)
             except Exception as e:
-                raise of_handler(e, where) from e
+                error = of_handler(e, where)
+                if error is e:
+                    raise
+                raise error from e
 
     @staticmethod
     def _log(action: str, instance: RoleInstanceID, channel: str, message: Message) -> None:
         if message_logger.isEnabledFor(logging.DEBUG):
-            message_logger.debug("%s %s.%s with args %s", action, instance, channel, dict(message[0]))
+            message_logger.debug("%s %s.%s with args %s", action, instance, channel, message[0])
 
 
 def _parts(content: Any, where: str) -> tuple[Args, Payloads]:
-    if (
-        isinstance(content, tuple)
-        and len(content) == 2
-        and all(isinstance(part, Mapping) for part in content)
-    ):
-        return content[0], content[1]
-    raise CallerError(f"{where} needs a message of args and payloads, not {type(content).__name__}")
+    if not isinstance(content, tuple) or len(content) != 2:
+        raise CallerError(f"{where} needs a message of args and payloads, not {type(content).__name__}")
+    for name, part in zip(("args", "payloads"), content, strict=True):
+        if not isinstance(part, Mapping):
+            raise CallerError(f"{where}: {name} must map names to values, not be a {type(part).__name__}")
+    return content
 
 
 def _no_channel(role: Role, channel: str, kind: str, channels: Iterable[str]) -> str:

@@ -39,8 +39,8 @@ _INWARD: dict[type[MessagingError], type[RoleInteractionError]] = {
 def of_handler(error: Exception, where: str) -> RoleInteractionError:
     """What a handler's exception means to its caller. ``where`` names the handler, ``actor/role.channel``.
 
-    A handler blames its caller with ``CallerError`` or a failed assertion. Everything else is its own failure,
-    including an error of a call that it made itself.
+    A handler blames its caller with ``CallerError`` or a failed assertion. Everything else is its own
+    failure, including an error of a call that it made itself.
     """
     if isinstance(error, CallerError) and not error.outgoing:
         return error
@@ -51,14 +51,14 @@ def of_handler(error: Exception, where: str) -> RoleInteractionError:
 
 def describe(error: BaseException) -> Failure:
     """The failure as it travels, with the traceback of the original exception."""
-    kind = _OUTWARD.get(type(error), FailureKind.FAILED)
+    kind = next((kind for cls, kind in _OUTWARD.items() if isinstance(error, cls)), FailureKind.FAILED)
     original = error.__cause__ or error
     text = "".join(traceback.format_exception(type(original), original, original.__traceback__))
     return Failure(kind, str(error) or type(error).__name__, type(original).__name__, text)
 
 
 def at_caller(error: Exception) -> Exception:
-    """What a call raises for an error that came out of the mailbox, marked as coming from an outgoing call."""
+    """What a call raises for an error that came out of the mailbox, marked as that of an outgoing call."""
     if isinstance(error, MessagingError):
         role_error = _INWARD.get(type(error), HandlerError)(str(error))
         role_error.remote_type = error.remote_type

@@ -1,7 +1,7 @@
 """Group calls: one message, or one each, to many role instances at once.
 
-Targets that share a message share one encoding and one upload. Requests to all of them are on their way before
-the first answer is awaited; results are handled as they come.
+Targets that share a message share one encoding and one upload. Requests to all of them are on their way
+before the first answer is awaited; results are handled as they come.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ class GroupCalls:
     ) -> list[_Member]:
         if self._mode == "disabled":
             raise RuntimeError(
-                "group calls are disabled on this actor; remove 'collective_implementor' from its configuration"
+                "group calls are disabled on this actor; "
+                "remove 'collective_implementor' from its configuration"
             )
         if isinstance(group, str):  # type: ignore[unreachable]  # a common slip, worth a clear answer
             raise TypeError(
@@ -179,8 +180,8 @@ class GroupCalls:
             targets, message = [member.target for member in sharing], sharing[0].message
             try:
                 pendings = self._mailbox.post(kind, self._calls.address(name), targets, channel, message)
-            except Exception as e:
-                raise at_caller(e) from e.__cause__
+            except Exception as e:  # noqa: BLE001  # translated, whatever it is
+                raise at_caller(e)  # noqa: B904  # it has its cause
             for member, pending in zip(sharing, pendings, strict=True):
                 _when_settled(pending, ready, member)
 
@@ -212,7 +213,7 @@ def _when_settled(pending: Pending, ready: queue.SimpleQueue[Any], member: _Memb
 def _outcome(pending: Pending) -> tuple[Any, Exception | None]:
     try:
         return pending.value(), None
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001  # translated, whatever it is
         return None, at_caller(e)
 
 
