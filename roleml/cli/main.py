@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import roleml
+from roleml.cli import run
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo import command as demo
 
 __all__ = ["main"]
 
-COMMANDS = [demo]
+COMMANDS = [demo, run]
 
 
 def parser() -> argparse.ArgumentParser:

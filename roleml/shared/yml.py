@@ -96,6 +96,17 @@ class Marks:
         """Where the value at `path` begins, or the nearest value above it that is in a file."""
         return _mark(list(self._walk(path))[-1][1])
 
+    def below(self, path: KeyPath) -> Marks:
+        """Those of the value at `path`, or the nearest one above it that is in a file, as a document."""
+        return Marks(list(self._walk(path))[-1][1])
+
+    def overlaid(self, other: Marks) -> Marks:
+        """Those of this mapping with the entries of another one over its own: `{**this, **other}`."""
+        if not isinstance(self._root, MappingNode) or not isinstance(other._root, MappingNode):
+            return self
+        entries = [*self._root.value, *other._root.value]
+        return Marks(MappingNode(self._root.tag, entries, self._root.start_mark))
+
     def __contains__(self, path: object) -> bool:
         return isinstance(path, tuple) and len(list(self._walk(path))) == len(path) + 1
 

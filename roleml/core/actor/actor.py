@@ -216,9 +216,10 @@ class BaseActor:
             StatusTransferCallbackError: a role could not start. Earlier ones are in service: call :meth:`stop`.
         """
         with self.management_lock:
-            if self._running or self._ended.is_set():
+            if self._running or self._stopping:
                 raise RuntimeError(
-                    f"actor {self.profile.name} was {'stopped' if self._ended.is_set() else 'started'} before; build a new one"
+                    f"actor {self.profile.name} was {'stopped' if self._stopping else 'started'} before; "
+                    "build a new one"
                 )
             self._running = True
             self.logger.info("actor starts running")
@@ -230,12 +231,23 @@ class BaseActor:
     def run(self) -> None:
         """:meth:`start`, then wait until the actor is stopped."""
         self.start()
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when the actor is stopped."""
         self._ended.wait()
+
+    def when_returned(self, listener: Callable[[str, BaseException | None], None]) -> None:
+        """Call ``listener(name, error)`` each time ``run()`` of a ``Runnable`` role is over, in its thread.
+
+        Such a role stays in service. ``error`` is what ``run()`` raised.
+        """
+        self._runnables.when_returned(listener)
 
     def stop(self) -> None:
         """End all roles, in reverse order, and leave the broker. May be called from any thread, and again."""
         with self.management_lock:
-            if self._ended.is_set():
+            if self._stopping:
                 return
             self._stopping = True
             self._before_stop()
@@ -250,8 +262,8 @@ class BaseActor:
                 except HandwaveError as e:
                     self.logger.warning("%s", e)
             self._mailbox.stop()
-            self._ended.set()
         self.logger.info("actor now stopped")
+        self._ended.set()  # last: the process may end with this
 
     def _before_stop(self) -> None: ...
 

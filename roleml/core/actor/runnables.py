@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from roleml.core.context import Context
 from roleml.core.role.base import Role
@@ -21,6 +22,11 @@ class Runnables:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._threads: dict[str, tuple[Runnable, threading.Thread]] = {}
+        self._listeners: list[Callable[[str, BaseException | None], None]] = []
+
+    def when_returned(self, listener: Callable[[str, BaseException | None], None]) -> None:
+        """Call `listener(name, error)` each time the run() of a role is over, in the thread that ran it."""
+        self._listeners.append(listener)
 
     def start(self, name: str, role: Role) -> None:
         if isinstance(role, Runnable):
@@ -30,11 +36,17 @@ class Runnables:
             thread.start()
 
     def _run(self, name: str, role: Runnable) -> None:
+        failure: BaseException | None = None
         with self._ctx.activate():
             try:
                 role.run()
-            except Exception:
+            except Exception as error:
+                failure = error
                 logger.exception("run() of role %s failed; the role stays in service", name)
+            except SystemExit as error:  # ends this thread only, like that of any other thread
+                failure = error if error.code else None
+        for listener in list(self._listeners):
+            listener(name, failure)
 
     def stop(self, name: str) -> None:
         """Ask the role to stop, if it still runs, and wait until it has."""

@@ -19,6 +19,7 @@ from roleml.core.builders.schema import Record
 from roleml.core.builders.spec import ACTOR, ActorBootstrapSpec, RoleDescriptor, snapshot
 from roleml.core.context import ActorProfile, Context, RoleInstanceID
 from roleml.core.logs import LogConsoleType, configure_logging
+from roleml.messaging.exceptions import MsgConnectionError
 
 if TYPE_CHECKING:
     from roleml.shared.yml import KeyPath, Marks
@@ -136,7 +137,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             except BaseException:
                 actor.stop()
                 raise
-        except ConfigError as error:
+        except (ConfigError, MsgConnectionError) as error:  # the text says it all
             logger.error("actor %s cannot be built: %s", self.profile.name, error)
             raise
         except Exception:
@@ -159,6 +160,17 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         finally:
             if added:
                 sys.path.remove(source)
+
+    def broker_url(self) -> str:
+        """The broker that the actor is going to use.
+
+        `disabled://` where the configuration turns messaging off, else the one in the environment variable
+        ROLEML_BROKER, else the configured one.
+        """
+        messaging, _ = self._find_components(Problems())
+        if messaging_is_disabled(messaging):
+            return "disabled://"
+        return os.environ.get("ROLEML_BROKER") or self.broker
 
     # hooks, in the order in which they are called
 
@@ -217,9 +229,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         problems.raise_if_any()
         if messaging_is_disabled(messaging):
             logger.warning("network messaging is disabled: roles of other actors cannot be reached")
-            self.artifacts.broker = "disabled://"
-        else:
-            self.artifacts.broker = os.environ.get("ROLEML_BROKER") or self.broker
+        self.artifacts.broker = self.broker_url()
         self.artifacts.collective = group_mode(collective)
 
     def _build_roles(self) -> None:

@@ -1,0 +1,253 @@
+"""One actor in the foreground of a process: until it ends, or somebody interrupts it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from roleml.cli.command import INTERRUPTED, CommandError
+from roleml.cli.launch import Launch, Profiling, broker_chosen
+
+if TYPE_CHECKING:
+    from roleml.core.actor.actor import BaseActor
+
+__all__ = [
+    "FAILED",
+    "NO_BROKER",
+    "WRONGLY_ASKED",
+    "Interruption",
+    "RunFailedError",
+    "StopSignals",
+    "describe",
+    "exit_code",
+    "prepare",
+    "profiled",
+    "require_viztracer",
+    "run_gracefully",
+    "until_done",
+    "when_all_returned",
+]
+
+FAILED = 1
+"""The actor could not start, or the run that was waited for failed."""
+WRONGLY_ASKED = 2
+"""The command line or a configuration is wrong."""
+NO_BROKER = 3
+"""The broker cannot be reached, or does not take the actor."""
+
+VIZTRACER_HINT = "profiling needs viztracer: pip install 'roleml[profiling]'"
+
+logger = logging.getLogger("roleml.actor")
+
+
+class Interruption(KeyboardInterrupt):
+    """A signal asked this process to stop."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports for a program that this signal ended: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signal_number
+
+
+class StopSignals:
+    """While entered, the first SIGINT or SIGTERM raises `Interruption` in the main thread.
+
+    A second one, from a user who does not want to wait, calls `again`, which by default ends the process at
+    once.
+    In another thread than the main one this does nothing, as signals are none of its business.
+    """
+
+    def __init__(self, again: Callable[[int], object] | None = None) -> None:
+        self.received: int | None = None
+        self._again = again or leave_at_once
+        self._raises = True
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def hold(self) -> None:
+        """Do not raise any more: the process is stopping already, and must not be kept from that."""
+        self._raises = False
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self.received is None else 128 + self.received
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            self._again(number)
+            return
+        self.received = number
+        if self._raises:
+            raise Interruption(number)
+
+
+def leave_at_once(number: int) -> None:
+    """End the process without waiting for anybody."""
+    os.write(2, b"interrupted again: leaving at once\n")
+    os._exit(128 + number)
+
+
+def run_gracefully(
+    prepare: Callable[[], BaseActor], serve: Callable[[BaseActor], object] | None = None
+) -> int | None:
+    """Make an actor, run it, and stop it whatever happens, also by Ctrl-C or SIGTERM.
+
+    `serve` returns when the actor shall stop; by default that is `actor.run`. Returns the exit code of the
+    signal that ended it, None if none did. Raises what making and running the actor raises.
+    """
+    with StopSignals() as signals:
+        actor: BaseActor | None = None
+        try:
+            actor = prepare()
+            if serve is None:
+                actor.run()
+            else:
+                serve(actor)
+        except Interruption as interruption:
+            name = signal.Signals(interruption.signal_number).name
+            logger.info("%s: stopping; a second one leaves at once", name)
+        finally:
+            signals.hold()
+            if actor is not None:
+                actor.stop()
+        return signals.exit_code
+
+
+def prepare(launch: Launch) -> BaseActor:
+    """Build the actor. Raises as `BaseActorBuilder.build`."""
+    builder = launch.builder()
+    with broker_chosen(launch.broker):
+        return builder.build()
+
+
+def until_done(actor: BaseActor) -> None:
+    """Start the actor and return when all of its `Runnable` roles have returned from run().
+
+    Raises:
+        CommandError: it has no such role.
+        RunFailedError: one of them raised; the text names it.
+    """
+    outcome: dict[str, BaseException] = {}
+    done = threading.Event()
+
+    def finish(failures: dict[str, BaseException]) -> None:
+        outcome.update(failures)
+        done.set()
+
+    if not when_all_returned(actor, finish):
+        raise CommandError(
+            f"--exit-when-done: actor {actor.profile.name} has no Runnable role, so it would never be done"
+        )
+    actor.start()
+    done.wait()  # it is over, too, when the actor is stopped from elsewhere: that asks its roles to return
+    if outcome:
+        raise RunFailedError(outcome)
+
+
+def when_all_returned(actor: BaseActor, then: Callable[[dict[str, BaseException]], object]) -> int:
+    """Call `then` once, with what was raised, when the run() of all `Runnable` roles is over.
+
+    For an actor that was not started. Returns how many such roles it has. Roles that others deploy later do not count.
+    """
+    from roleml.shared.interfaces import Runnable
+
+    waiting = {name for name, role in actor.roles.items() if isinstance(role, Runnable)}
+    number = len(waiting)
+    failures: dict[str, BaseException] = {}
+    lock = threading.Lock()
+
+    def returned(name: str, error: BaseException | None) -> None:
+        with lock:
+            if name not in waiting:
+                return
+            waiting.discard(name)
+            if error is not None:
+                failures[name] = error
+            last = not waiting
+        if last:
+            then(failures)
+
+    actor.when_returned(returned)
+    return number
+
+
+class RunFailedError(Exception):
+    """The run() of some roles raised."""
+
+    def __init__(self, failures: dict[str, BaseException]) -> None:
+        self.failures = failures
+        super().__init__(
+            ", ".join(f"run() of role {name} failed: {describe(error)}" for name, error in failures.items())
+        )
+
+
+@contextlib.contextmanager
+def profiled(name: str, profiling: Profiling | None) -> Iterator[None]:
+    """Trace the block into `<folder>/profiler-<name>.json`, replacing an earlier one.
+
+    Raises:
+        ModuleNotFoundError: viztracer is not installed.
+    """
+    if profiling is None:
+        yield
+        return
+    try:
+        import viztracer
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(VIZTRACER_HINT) from error
+    profiling.folder.mkdir(parents=True, exist_ok=True)
+    tracer = viztracer.VizTracer(tracer_entries=profiling.entries, verbose=0)
+    tracer.start()
+    try:
+        yield
+    finally:
+        tracer.stop()
+        tracer.save(str(profiling.folder / f"profiler-{name}.json"))
+
+
+def require_viztracer(profiling: Profiling | None) -> None:
+    """Raises CommandError where profiling is asked for and viztracer is not installed."""
+    if profiling is not None and find_spec("viztracer") is None:
+        raise CommandError(VIZTRACER_HINT)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code for what reading, building or running an actor raised."""
+    from roleml.core.builders.errors import ConfigError
+    from roleml.messaging.exceptions import MsgConnectionError
+
+    if isinstance(error, CommandError | ConfigError):
+        return WRONGLY_ASKED
+    if isinstance(error, MsgConnectionError):
+        return NO_BROKER
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+
+
+def describe(error: BaseException) -> str:
+    """The error in one line, or as many as it has problems."""
+    from roleml.core.builders.errors import ConfigError
+    from roleml.messaging.exceptions import MessagingError
+
+    if isinstance(error, CommandError | ConfigError | MessagingError | RunFailedError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,231 @@
+"""What is to be run: actors from configuration files, with what the command line changes about them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roleml.cli.command import CommandError, at_least
+from roleml.shared.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from roleml.core.builders.actor import BaseActorBuilder
+    from roleml.shared.yml import Marks
+
+__all__ = [
+    "DEFAULT_ENTRIES",
+    "Launch",
+    "Profiling",
+    "add_arguments",
+    "broker_chosen",
+    "profiling_of",
+    "read_launches",
+    "refuse_containers",
+    "with_arguments",
+]
+
+BROKER_VARIABLE = "ROLEML_BROKER"
+DEFAULT_ENTRIES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Profiling:
+    """Where `profiler-<actor>.json` is written, and how many entries the tracer holds at most."""
+
+    folder: Path
+    entries: int = DEFAULT_ENTRIES
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One actor to be run in one process. Can be sent to that process if its configuration can."""
+
+    config: Mapping[str, Any]
+    marks: Marks | None = None
+    """Where the configuration stands in its files."""
+    builder_cls: type[BaseActorBuilder[Any]] | None = None
+    broker: str | None = None
+    """Instead of the one of the environment or the configuration."""
+    profiling: Profiling | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name", "?"))
+
+    def builder(self) -> BaseActorBuilder[Any]:
+        """A builder with the configuration. Raises ConfigError for what is wrong with its form."""
+        from roleml.core.builders.actor import ActorBuilder
+
+        builder = (self.builder_cls or ActorBuilder)()
+        builder.load_config(self.config, self.marks)
+        return builder
+
+    def changed(self, **config: Any) -> Launch:
+        """The same with other values for some keys; None leaves a key alone."""
+        given = {key: value for key, value in config.items() if value is not None}
+        return replace(self, config={**self.config, **given})
+
+
+@contextlib.contextmanager
+def broker_chosen(url: str | None) -> Iterator[None]:
+    """Actors built in the block, and in processes started there, use this broker (None: no change)."""
+    before = os.environ.get(BROKER_VARIABLE)
+    if url is not None:
+        os.environ[BROKER_VARIABLE] = url
+    try:
+        yield
+    finally:
+        if url is not None:
+            os.environ.pop(BROKER_VARIABLE)
+            if before is not None:
+                os.environ[BROKER_VARIABLE] = before
+
+
+# files
+
+
+def read_launches(path: str | os.PathLike[str], common: str | os.PathLike[str] | None = None) -> list[Launch]:
+    """The actors of a file: the file is the configuration of one, or has a list of them under `profiles`.
+
+    The entries of the mapping in `common` replace those of each actor.
+
+    Raises:
+        CommandError: a file is missing or no YAML.
+        TypeError: something that must be a mapping or a list is not.
+    """
+    document, marks = _read(path)
+    _require_mapping(document, path)
+    found: list[tuple[Mapping[str, Any], Marks]] = [(document, marks)]
+    if "profiles" in document:
+        profiles = document["profiles"]
+        if not isinstance(profiles, list) or not profiles:
+            raise TypeError(f"{marks.key(('profiles',))}: 'profiles' is a list of actor configurations")
+        for index, profile in enumerate(profiles):
+            _require_mapping(profile, marks.value(("profiles", index)))
+        found = [
+            (profile, marks.below(("profiles", index)))
+            for index, profile in enumerate(profiles)
+        ]  # fmt: skip
+    if common is not None:
+        shared, shared_marks = _read(common)
+        _require_mapping(shared, common)
+        found = [({**config, **shared}, marks.overlaid(shared_marks)) for config, marks in found]
+    return [Launch(config, marks) for config, marks in found]
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Any, Marks]:
+    from roleml.shared.yml import YAMLError, load_yaml_with_marks  # not needed by `roleml --help`
+
+    try:
+        return load_yaml_with_marks(path)
+    except FileNotFoundError as error:
+        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
+    except IsADirectoryError as error:
+        raise CommandError(f"{path} is a folder; name a configuration file in it") from error
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+    except YAMLError as error:
+        raise CommandError(str(error)) from error
+
+
+def _require_mapping(value: Any, where: object) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{where}: a configuration is a mapping of keys to values, such as 'name: server'")
+
+
+def choose(launches: Sequence[Launch], name: str | None, path: object) -> Launch:
+    """The actor of that name, or the only one. Raises CommandError if there is none, or no name where needed."""
+    names = [launch.name for launch in launches]
+    if name is not None:
+        for launch in launches:
+            if launch.name == name:
+                return launch
+        raise CommandError(f"{path} has no actor named {name!r}{did_you_mean(name, names)}")
+    if len(launches) > 1:
+        raise CommandError(
+            f"{path} has {len(launches)} actors ({', '.join(names)}): choose one with --actor NAME, or run "
+            "all of them with 'roleml batch'"
+        )
+    return launches[0]
+
+
+# arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, profiling_entries: int = DEFAULT_ENTRIES) -> None:
+    """Declare the options that running one actor and running many have in common."""
+    add = parser.add_argument
+    add(
+        "-w",
+        "--workdir",
+        metavar="FOLDER",
+        help="working directory of the actor, instead of the configured one",
+    )
+    add(
+        "-s",
+        "--src",
+        metavar="FOLDER",
+        help="where its classes are imported from, instead of the configured one",
+    )
+    add(
+        "--broker",
+        metavar="URL",
+        type=broker_url,
+        help="message broker, such as amqp://user:password@host/vhost; goes before the environment variable "
+        "ROLEML_BROKER, which goes before the configuration",
+    )
+    add("-p", "--profiling", action="store_true", help="record a trace with viztracer")
+    add(
+        "-ps",
+        "--profiling-save-path",
+        metavar="FOLDER",
+        default="profiling",
+        help="where to write profiler-<actor>.json (default: %(default)s)",
+    )
+    add(
+        "-pe",
+        "--profiling-entries",
+        metavar="N",
+        type=at_least(1),
+        default=profiling_entries,
+        help="how many entries the tracer keeps (default: %(default)s)",
+    )
+    add("--containerize", action="store_true", help=argparse.SUPPRESS)
+
+
+def broker_url(text: str) -> str:
+    """An option type: a URL that a transport is known for."""
+    from roleml.messaging.transport import open_transport
+
+    if not text.startswith("embedded:"):
+        try:
+            open_transport(text, "check")  # connects nowhere yet
+        except (ValueError, OSError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def refuse_containers(arguments: argparse.Namespace) -> None:
+    """Raises CommandError where containers are asked for."""
+    if arguments.containerize:
+        raise CommandError(
+            "--containerize is not available yet; run the actor without it, or in your own image"
+        )
+
+
+def profiling_of(arguments: argparse.Namespace) -> Profiling | None:
+    """What the profiling options ask for. The folder starts here, not at the actor's working directory."""
+    if not arguments.profiling:
+        return None
+    return Profiling(Path(arguments.profiling_save_path).absolute(), arguments.profiling_entries)
+
+
+def with_arguments(launch: Launch, arguments: argparse.Namespace) -> Launch:
+    """The launch as the common options want it."""
+    changed = launch.changed(workdir=arguments.workdir, src=arguments.src)
+    return replace(changed, broker=arguments.broker, profiling=profiling_of(arguments))
