@@ -1,10 +1,12 @@
-"""What every test shares: hypothesis without a stop-watch, and headless plots."""
+"""What every test shares: hypothesis without a stop-watch, headless plots, and a broker to ask for."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import settings
+
+pytest_plugins = ["tests.broker.fixtures"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("ROLEML_BROKER", None)
