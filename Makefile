@@ -3,6 +3,9 @@
 #   PYTHON=python3.12 make demo        another interpreter (for a fresh .venv)
 #   make demo ARGS="--alpha 0.1"       options of `roleml demo`
 #   make test ARGS="-k codec -x"       options of pytest
+#   make test-brokers ROLEML_TEST_BROKERS="/srv/rabbitmq-4.3 amqp://user:password@host"
+#
+# The tests need RabbitMQ: tests/broker/fixtures.py says where they look for it. `make test` installs Debian's.
 #
 # `make test` installs torch. Its default wheel on Linux carries CUDA (gigabytes); pip takes the small CPU
 # build instead when PIP_EXTRA_INDEX_URL names PyTorch's CPU index.
@@ -13,16 +16,26 @@ ARGS   ?=
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs notebook schema clean
+.PHONY: help demo test test-brokers broker lint format bench docs notebook schema clean
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## train on real digits: five clients and a server in this process
 	@$(BIN)/roleml demo $(ARGS)
 
-test: $(VENV)/.dev lint ## lint, type check and run the tests
+test: $(VENV)/.dev lint broker ## lint, type check and run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-brokers: $(VENV)/.dev broker ## run the broker tests on each of ROLEML_TEST_BROKERS (server folders or URLs)
+	@set -f; failed=; for broker in $$(echo "$${ROLEML_TEST_BROKERS:-/}" | tr , ' '); do \
+	  name=$$(echo "$$broker" | sed 's,//.*@,//,'); echo "== $$name"; \
+	  ROLEML_TEST_BROKER="$$broker" $(BIN)/python -m pytest -m broker $(ARGS) || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "broker tests failed on:$$failed"; exit 1; }
+
+# Where it cannot, it says in a line what to do, and the tests go on: they may find a broker elsewhere, or will say it.
+broker: ## install Debian's RabbitMQ without its service, if there is none (needs root)
+	@[ -n "$$ROLEML_TEST_BROKER$$ROLEML_TEST_BROKERS" ] || brokers/install-debian.sh || true
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
