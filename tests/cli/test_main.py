@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 import roleml
+from roleml.cli.demo.options import TRAINING_DIGITS
 from roleml.cli.main import main
+from roleml.library.workload.datasets.zoo.image.digits import DigitsDataset
 
 
 def asked_wrongly(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -50,6 +52,12 @@ def test_an_option_out_of_range_is_refused_with_what_would_be_right(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert said in asked_wrongly(capsys, "demo", *arguments)
+
+
+def test_more_clients_than_digits_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(DigitsDataset("train")) == TRAINING_DIGITS
+    assert main(["demo", "--clients", str(TRAINING_DIGITS + 1)]) == 2
+    assert "--clients 1438 is too many: there are 1437 training digits" in capsys.readouterr().err
 
 
 def test_a_ratio_that_selects_nobody_is_refused_with_the_smallest_that_does(

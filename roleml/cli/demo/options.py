@@ -8,7 +8,10 @@ from pathlib import Path
 
 from roleml.cli.command import CommandError, at_least, positive, ratio
 
-__all__ = ["DemoOptions", "add_arguments", "from_arguments"]
+__all__ = ["TRAINING_DIGITS", "DemoOptions", "add_arguments", "from_arguments"]
+
+TRAINING_DIGITS = 1437
+"""How many of scikit-learn's digits the clients share; the others are for testing."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,11 @@ def from_arguments(arguments: argparse.Namespace) -> DemoOptions:
         seed=arguments.seed,
         output=arguments.output,
     )
+    if options.clients > TRAINING_DIGITS:
+        raise CommandError(
+            f"--clients {options.clients} is too many: there are {TRAINING_DIGITS} training digits, "
+            "and each client needs at least one"
+        )
     if options.clients_per_round < 1:
         raise CommandError(
             f"--select-ratio {options.select_ratio:g} of {options.clients} clients selects nobody; "
