@@ -16,7 +16,6 @@ from roleml.cli.demo import session
 from roleml.cli.main import main
 from roleml.shared.yml import load_yaml
 
-
 # the first test of a module-wide run bears its time, also on a busy machine
 pytestmark = pytest.mark.timeout(120)
 
