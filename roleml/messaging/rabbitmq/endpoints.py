@@ -6,10 +6,12 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pika
+import pika.credentials
 
 from roleml.shared.suggestions import did_you_mean
 
@@ -21,6 +23,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 _OPTIONS = ("heartbeat", "cafile", "certfile", "keyfile", "password_file", "server_name", "identity")
 _IDENTITY = ("required", "claimed")
+_TLS_FILES = ("cafile", "certfile", "keyfile")
 _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -28,12 +31,19 @@ _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 class BrokerURL:
     """``amqp[s]://user:password@host[:port][,host[:port]...]/vhost?option=value``.
 
-    Several hosts are tried in turn. Options: ``heartbeat`` (seconds); ``cafile``, ``certfile``, ``keyfile``
-    and ``server_name`` for TLS; ``password_file``; ``identity``, see :meth:`identity_of`. The environment
-    variables ``ROLEML_BROKER_USER`` and ``ROLEML_BROKER_PASSWORD`` stand in for what the URL leaves out.
+    Several hosts are tried in turn. ``{actor}`` stands for the actor's name, so one URL serves all. Options:
+
+    - ``heartbeat`` in seconds;
+    - ``password_file``: a file with the password, or with a line ``user:password`` for each user;
+    - ``cafile``, ``certfile``, ``keyfile`` and ``server_name`` for TLS. With a ``certfile`` and without a
+      password, the certificate is the login; its common name must be the user, by default the actor's name;
+    - ``identity``: see :meth:`identity_of`.
+
+    The environment variables ``ROLEML_BROKER_USER`` and ``ROLEML_BROKER_PASSWORD`` stand in for what the URL
+    leaves out.
 
     Raises:
-        ValueError: the URL is not of this form.
+        ValueError: the URL is not of this form, or a file it names cannot be used.
     """
 
     scheme: str
@@ -44,8 +54,8 @@ class BrokerURL:
     options: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def parse(url: str) -> BrokerURL:
-        parts = urlsplit(url)
+    def parse(url: str, actor: str = "") -> BrokerURL:
+        parts = urlsplit(url.replace("{actor}", actor) if actor else url)
         if parts.scheme not in _DEFAULT_PORTS:
             raise ValueError(f"a RabbitMQ URL starts with amqp:// or amqps://, not {parts.scheme!r}")
         credentials, _, hosts = parts.netloc.rpartition("@")
@@ -61,14 +71,17 @@ class BrokerURL:
                 f"identity={options['identity']} in the broker URL; it is required or claimed"
                 f"{did_you_mean(options['identity'], _IDENTITY)}"
             )
+        user, password = unquote(user) or os.environ.get("ROLEML_BROKER_USER", ""), unquote(password)
         if not password and "password_file" in options:
-            password = Path(options["password_file"]).read_text().strip()
+            password = _password_in(Path(options["password_file"]), user)
+        password = password or os.environ.get("ROLEML_BROKER_PASSWORD", "")
+        by_certificate = "certfile" in options and not password
         return BrokerURL(
             parts.scheme,
             tuple(_host(host, _DEFAULT_PORTS[parts.scheme]) for host in hosts.split(",")),
             unquote(parts.path[1:]) or "/",
-            unquote(user) or os.environ.get("ROLEML_BROKER_USER", "guest"),
-            unquote(password) or os.environ.get("ROLEML_BROKER_PASSWORD", "guest"),
+            user or (actor if by_certificate else "") or "guest",
+            password or ("" if by_certificate else "guest"),
             options,
         )
 
@@ -100,7 +113,7 @@ class BrokerURL:
             host,
             port,
             self.vhost,
-            pika.PlainCredentials(self.user, self.password),
+            self._credentials(),
             heartbeat=int(self.options.get("heartbeat", HEARTBEAT_S)),
             ssl_options=self._ssl_options(host),
             socket_timeout=CONNECT_TIMEOUT_S,
@@ -108,13 +121,42 @@ class BrokerURL:
             client_properties={"connection_name": name, "product": "RoleML", **properties},
         )
 
+    def _credentials(self) -> pika.PlainCredentials | pika.credentials.ExternalCredentials:
+        if self.password:
+            return pika.PlainCredentials(self.user, self.password)
+        return pika.credentials.ExternalCredentials()
+
     def _ssl_options(self, host: str) -> pika.SSLOptions | None:
         if self.scheme != "amqps":
             return None
-        context = ssl.create_default_context(cafile=self.options.get("cafile"))
-        if "certfile" in self.options:
-            context.load_cert_chain(self.options["certfile"], self.options.get("keyfile"))
-        return pika.SSLOptions(context, self.options.get("server_name", host))
+        return pika.SSLOptions(self._ssl_context, self.options.get("server_name", host))
+
+    @cached_property
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.options.get("cafile"))
+            if "certfile" in self.options:
+                context.load_cert_chain(self.options["certfile"], self.options.get("keyfile"))
+        except OSError as e:  # ssl.SSLError, too
+            files = ", ".join(f"{name}={self.options[name]}" for name in _TLS_FILES if name in self.options)
+            raise ValueError(f"the broker URL names files that cannot be used ({files}): {e}") from e
+        return context
+
+
+def _password_in(file: Path, user: str) -> str:
+    try:
+        lines = file.read_text().splitlines()
+    except OSError as e:
+        raise ValueError(f"the broker URL's password_file {file} cannot be read: {e.strerror}") from e
+    for line in lines:
+        name, separator, password = line.partition(":")
+        if separator and name == user:
+            return password
+    if len(lines) == 1:
+        return lines[0].strip()
+    raise ValueError(
+        f"{file} has no password for {user}: it has neither a line {user}:PASSWORD nor one line only"
+    )
 
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
