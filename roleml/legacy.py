@@ -30,6 +30,8 @@ MOVED: dict[str, str] = {
     "roleml.core.actor.default": "roleml.core.builders.actor",
     "roleml.core.actor.default.bootstrap": "roleml.core.builders.actor",
     "roleml.core.actor.default.native": "roleml.core.actor.native",
+    "roleml.core.actor.default.managers.event": "roleml.core.actor.events",
+    "roleml.core.actor.default.managers.task": "roleml.core.actor.promise",
     "roleml.core.actor.manager.helpers": "roleml.core.actor.conditions",
     "roleml.core.messaging.exceptions": "roleml.messaging.exceptions",
     "roleml.core.messaging.types": "roleml.core.role.types",

@@ -34,9 +34,10 @@ message_logger = logging.getLogger("roleml.managers.service")
 class Invocation(TaskInvocation):
     """An accepted task call. See :class:`~roleml.core.role.types.TaskInvocation`."""
 
-    def __init__(self, pending: Pending, mailbox: Mailbox) -> None:
+    def __init__(self, pending: Pending, mailbox: Mailbox, ctx: Context) -> None:
         self._pending = pending
         self._mailbox = mailbox
+        self._ctx = ctx
 
     def __repr__(self) -> str:
         return f"<task {self._pending}, {'done' if self._pending.done else 'running'}>"
@@ -67,10 +68,11 @@ class Invocation(TaskInvocation):
             )
 
     def _notify(self, func: Callable[[TaskInvocation], Any]) -> None:
-        try:
-            func(self)
-        except Exception:
-            logger.exception("a callback for %s failed", self._pending)
+        with self._ctx.activate():
+            try:
+                func(self)
+            except Exception:
+                logger.exception("a callback for %s failed", self._pending)
 
 
 class Calls:
@@ -136,7 +138,11 @@ class Calls:
             pending = self._mailbox.submit(self.address(name), instance, channel, message)
         except Exception as e:  # noqa: BLE001  # translated, whatever it is
             raise at_caller(e)  # noqa: B904  # it has its cause
-        return Invocation(pending, self._mailbox)
+        return self.invocation(pending)
+
+    def invocation(self, pending: Pending) -> Invocation:
+        """An accepted task of this actor's, as its caller sees it."""
+        return Invocation(pending, self._mailbox, self._ctx)
 
     def address(self, name: str) -> RoleInstanceID:
         return RoleInstanceID(self._ctx.profile.name, name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from roleml.core.actor.calls import Calls, Invocation
+from roleml.core.actor.calls import Calls
 from roleml.core.actor.failures import at_caller
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.exceptions import CallerError, ChannelNotFoundError
@@ -109,7 +109,7 @@ class GroupCalls:
                     raise error
                 logger.warning("%s did not accept %s: %s", member.target, channel, error)
             elif on_result is not None:
-                invocation = Invocation(pending, self._mailbox)
+                invocation = self._calls.invocation(pending)
                 invocation.add_done_callback(_result_callback(on_result, member.target))
 
     def _members(
