@@ -86,6 +86,10 @@ class Calls:
         mailbox.serve(Kind.SERVICE, lambda request: self._accept(request, "service"))
         mailbox.serve(Kind.TASK, lambda request: self._accept(request, "task"))
 
+    @property
+    def ctx(self) -> Context:
+        return self._ctx
+
     def add_role(self, name: str, role: Role) -> None:
         self._roles[name] = role
         self._mailbox.transport.bind(name, role.services, role.tasks, role.events)

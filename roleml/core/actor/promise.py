@@ -40,7 +40,8 @@ class Promise(TaskInvocation):
         elif isinstance(result, HandlerError | CallerError):
             self._future.set_exception(result)
         else:
-            raise AssertionError(f"a task fails with HandlerError or CallerError, not {result!r}")
+            text = f"a task fails with HandlerError or CallerError, not {result!r}"
+            raise AssertionError(text)  # noqa: TRY004  # as published
 
     def result(self, timeout: float | None = None) -> Any:
         error = self.exception(timeout)

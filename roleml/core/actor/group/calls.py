@@ -81,7 +81,7 @@ class GroupCalls:
                 raise error
             results[member.target] = value if error is None else error
             if on_result is not None:
-                _notify(on_result, member.target, results[member.target])
+                self._notify(on_result, member.target, results[member.target])
         return [(member.target, results[member.target]) for member in members if member.target in results]
 
     def call_task(
@@ -111,6 +111,15 @@ class GroupCalls:
             elif on_result is not None:
                 invocation = self._calls.invocation(pending)
                 invocation.add_done_callback(_result_callback(on_result, member.target))
+
+    def _notify(
+        self, on_result: Callable[[RoleInstanceID, Any], Any], target: RoleInstanceID, value: Any
+    ) -> None:
+        with self._calls.ctx.activate():
+            try:
+                on_result(target, value)
+            except Exception:
+                logger.exception("on_result failed for %s", target)
 
     def _members(
         self,
@@ -221,10 +230,3 @@ def _result_callback(
     on_result: Callable[[RoleInstanceID, TaskInvocation], Any], target: RoleInstanceID
 ) -> Callable[[TaskInvocation], Any]:
     return lambda invocation: on_result(target, invocation)
-
-
-def _notify(on_result: Callable[[RoleInstanceID, Any], Any], target: RoleInstanceID, value: Any) -> None:
-    try:
-        on_result(target, value)
-    except Exception:
-        logger.exception("on_result failed for %s", target)
