@@ -1,0 +1,1 @@
+"""`roleml broker`: preparing a RabbitMQ for an application."""
