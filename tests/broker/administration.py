@@ -84,7 +84,7 @@ class Administration(Broker):
         ]
 
     def list_connections(self, vhost: str | None = None) -> list[Row]:
-        items = "name, user, vhost, state, channels, client_properties"
+        items = "name, user, vhost, state, channels, recv_oct, send_oct, client_properties"
         rows = self._rows(f"rabbit_networking:connection_info_all([{items}])")
         return [row for row in rows if vhost in (None, row["vhost"])]
 

@@ -63,7 +63,7 @@ class Broker(abc.ABC):
 
     @abc.abstractmethod
     def list_connections(self, vhost: str | None = None) -> list[Row]:
-        """Rows of name, user, vhost, state, channels, client_properties."""
+        """Rows of name, user, vhost, state, channels, recv_oct, send_oct (bytes), client_properties."""
 
     @abc.abstractmethod
     def close_connections(self, vhost: str, reason: str = "a test wants it") -> None:
