@@ -151,11 +151,11 @@ class Events:
     ) -> Subscription:
         if mode not in ("once", "forever"):
             raise ValueError(f"unknown subscription mode {mode!r}; it is 'once' or 'forever'")
-        origin = ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
+        origin = _channel_of(target, channel_name)
         subscription = Subscription(name, origin, tag, handler, parse_conditions(conditions), mode)
-        with self._statuses.ctrl(name).lock_status_for_execute(Status.DECLARED_COMPATIBLE):
-            pass
-        known = self._inlet(origin).put(subscription)
+        self._check_open(name)
+        listener = self._listeners.get(name)
+        known = self._enlist(subscription)
         if known is not None:
             return known
         try:
@@ -163,12 +163,15 @@ class Events:
         except Exception:
             self._end(origin, [subscription], tell=False)
             raise
+        if self._listeners.get(name) is not listener:  # the role ended, and did not see this one
+            self._end(origin, [subscription])
+            raise StatusError(f"role {name!r} ended while it subscribed to {origin}")
         for emission in subscription.begin(since):
             self._deliver(subscription, emission)
         return subscription
 
     def unsubscribe(self, name: str, target: RoleInstanceID, channel_name: str) -> None:
-        origin = ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
+        origin = _channel_of(target, channel_name)
         with self._statuses.ctrl(name).acquire_execution():
             inlet = self._inlets.get(origin)
             subscriptions = inlet.of(name) if inlet is not None else []
@@ -185,16 +188,37 @@ class Events:
         """End one subscription; one that has ended already is fine."""
         self._end(subscription.origin, [subscription])
 
-    def _inlet(self, origin: ChannelID) -> Inlet:
-        with self._lock:
-            return self._inlets.setdefault(origin, Inlet())
+    def _check_open(self, name: str) -> None:
+        """Whether a role of this actor takes part in events, as it is now.
+
+        To hold its status still would be safer, and a dead end: two roles that subscribe to each other while
+        both are starting would wait for each other. Whoever asks looks again afterwards.
+
+        Raises:
+            NoSuchRoleError, StatusError: it does not.
+        """
+        status = self._statuses.ctrl(name).status
+        if status not in Status.DECLARED_COMPATIBLE | Status.RESUMING:
+            raise StatusError(
+                f"role {name!r} is {status.name}: it can neither subscribe nor be subscribed to"
+            )
+
+    def _enlist(self, subscription: Subscription) -> Subscription | None:
+        while True:
+            with self._lock:
+                inlet = self._inlets.setdefault(subscription.origin, Inlet())
+            with inlet.gate:
+                if not inlet.closed:
+                    return inlet.put(subscription)
 
     def _register(self, name: str, origin: ChannelID) -> int:
         """Make the source know of this actor; returns how many messages it had emitted by then."""
         if origin.source.actor_name == self._ctx.profile.name:
             source = self._open_source(origin)
             with source.order:
-                return source.sequence
+                sequence = source.sequence
+            self._check_still_there(source)
+            return sequence
         me = RoleInstanceID(self._ctx.profile.name, name)
         target, content = (origin.source.actor_name, ""), (tuple(origin.source), origin.channel)
         begun = self._mailbox.transport.subscribe(origin.source, origin.channel)
@@ -223,9 +247,8 @@ class Events:
         Raises:
             NoSuchRoleError, StatusError, ChannelNotFoundError: it may not.
         """
-        name = origin.source.instance_name
-        with self._statuses.ctrl(name).lock_status_for_execute(Status.DECLARED_COMPATIBLE):
-            source = self._sources.get(origin)
+        self._check_open(origin.source.instance_name)
+        source = self._sources.get(origin)
         if source is None:
             known = [each.channel for each in self._sources if each.source == origin.source]
             raise ChannelNotFoundError(
@@ -233,23 +256,29 @@ class Events:
             )
         return source
 
+    def _check_still_there(self, source: Source) -> None:
+        """Raise ``StatusError`` if the source ended while it was subscribed to: then nobody else would tell."""
+        if self._sources.get(source.origin) is not source:
+            raise StatusError(f"{source.origin.source} ended while it was subscribed to")
+
     def _end(self, origin: ChannelID, subscriptions: list[Subscription], *, tell: bool = True) -> None:
         inlet = self._inlets.get(origin)
         if inlet is None:
             return
-        inlet.remove(subscriptions)
         remote = origin.source.actor_name != self._ctx.profile.name
-        left = {subscription.subscriber for subscription in inlet.all()}
-        for name in {subscription.subscriber for subscription in subscriptions} - left:
+        with inlet.gate:
+            inlet.remove(subscriptions)
+            left = {subscription.subscriber for subscription in inlet.all()}
             if remote and tell:
-                me = RoleInstanceID(self._ctx.profile.name, name)
-                self._tell(origin.source.actor_name, "unsubscribe", origin, me)
-        if not left:
-            with self._lock:
-                if self._inlets.get(origin) is inlet and not inlet.all():
+                for name in {subscription.subscriber for subscription in subscriptions} - left:
+                    me = RoleInstanceID(self._ctx.profile.name, name)
+                    self._tell(origin.source.actor_name, "unsubscribe", origin, me)
+            if not left and not inlet.closed:
+                if remote:
+                    self._mailbox.transport.unsubscribe(origin.source, origin.channel)
+                inlet.closed = True
+                with self._lock:
                     del self._inlets[origin]
-            if remote:
-                self._mailbox.transport.unsubscribe(origin.source, origin.channel)
 
     def _tell(self, actor: str, what: str, origin: ChannelID, me: RoleInstanceID) -> None:
         self._mailbox.tell(me, (actor, ""), what, (tuple(origin.source), origin.channel))
@@ -265,7 +294,9 @@ class Events:
         origin, subscriber = _origin_of(request), RoleInstanceID(*request.source)
         source = self._open_source(origin)
         self._mailbox.watch(subscriber.actor_name)
-        return source.add_remote(subscriber)
+        sequence = source.add_remote(subscriber)
+        self._check_still_there(source)
+        return sequence
 
     def _asked_to_unsubscribe(self, request: Request) -> None:
         source = self._sources.get(_origin_of(request))
@@ -280,8 +311,10 @@ class Events:
                 self._end(origin, inlet.all(), tell=False)
 
     def _presence(self, actor: str, state: Presence) -> None:
-        if state is not Presence.DOWN:
-            return
+        if state is Presence.DOWN:  # news come in a thread that must not wait for an emission to end
+            self._mailbox.lanes.submit(("presence", actor), lambda _: self._forget_actor(actor))
+
+    def _forget_actor(self, actor: str) -> None:
         for source in list(self._sources.values()):
             source.drop_actor(actor)
         with self._lock:
@@ -348,6 +381,15 @@ class Events:
                 subscription.handler(origin.source, message.args, message.payloads)
             except Exception:
                 logger.exception("role %s failed to handle %s", subscription.subscriber, origin)
+
+
+def _channel_of(target: object, channel_name: str) -> ChannelID:
+    if not isinstance(target, tuple) or len(target) != 2:
+        raise TypeError(
+            f"{target!r} is not a role instance; use RoleInstanceID(actor, role), or @EventHandler to subscribe "
+            "to all members of a relationship"
+        )
+    return ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
 
 
 def _origin_of(request: Request) -> ChannelID:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from roleml.core.actor.events import Events
@@ -22,6 +23,7 @@ from roleml.core.role.exceptions import HandlerError, NoSuchRoleError, RoleInter
 from roleml.core.status import StatusError
 from roleml.messaging.mailbox import Mailbox
 from roleml.messaging.transport import Presence
+from roleml.shared.threads import Started
 
 __all__ = ["Following"]
 
@@ -39,13 +41,19 @@ class _Follower:
         self.active = False
         self.subscriptions: dict[RoleInstanceID, Subscription] = {}
         self.absent: set[RoleInstanceID] = set()
+        #: the local role subscribed to for its name, which no change of the relationship undoes
+        self.namesake: RoleInstanceID | None = None
 
     @property
     def relationship(self) -> str:
         return self.properties.relationship
 
-    def wanted(self, instances: Iterable[RoleInstanceID]) -> list[RoleInstanceID]:
-        return [instance for instance in instances if self.properties.extra_filter(instance)]
+    def wants(self, instance: RoleInstanceID) -> bool:
+        try:
+            return self.properties.extra_filter(instance)
+        except Exception:
+            logger.exception("extra_filter of %s.%s failed for %s", self.name, self.tag, instance)
+            return False
 
 
 class Following:
@@ -57,12 +65,13 @@ class Following:
         self._events = events
         self._lock = threading.Lock()
         self._followers: dict[str, list[_Follower]] = {}
+        self._arrivals: Counter[str] = Counter()  # how often each actor announced that it is ready
         ctx.relationships.add_listener(self._relationship_changed)
         mailbox.on_presence(self._presence)
         events.on_lost(self._lost)
 
     def add_role(self, name: str, role: Role) -> None:
-        """Note the role's handlers, and let running roles that wait for a role of this name subscribe to it."""
+        """Note the role's handlers."""
         followers = []
         for attribute_name, properties in role.event_handlers.items():
             resolved = _resolve(name, attribute_name, role, properties)
@@ -72,24 +81,23 @@ class Following:
             self._followers[name] = followers
 
     def declared(self, name: str) -> None:
-        """A local role can be subscribed to now: serve those who fall back to its name."""
+        """A local role can be subscribed to now: serve those who wait for it, or fall back to its name."""
         instance = RoleInstanceID(self._ctx.profile.name, name)
         for follower in self._active():
-            if follower.relationship == name and not self._ctx.relationships.get_relationship_view(name):
-                self._in_background(follower, [instance])
+            if instance in follower.absent:
+                self._in_background(follower, self._subscribe, [instance])
+            elif follower.relationship == name and not self._members(follower):
+                self._in_background(follower, self._subscribe_to_namesake)
 
     def start(self, name: str) -> None:
         """The role is starting: subscribe to every member, and follow from now on."""
+        begun: list[threading.Event] = []
         for follower in self._followers.get(name, ()):
-            with self._ctx.relationships:
-                members: Iterable[RoleInstanceID] = self._ctx.relationships.get_relationship_view(
-                    follower.relationship
-                )
+            with self._ctx.relationships:  # what changes afterwards comes after this in the background
                 follower.active = True
-            if members:
-                self._subscribe(follower, follower.wanted(members))
-            else:
-                self._subscribe_to_namesake(follower)
+                begun.append(self._in_background(follower, self._begin, self._members(follower)))
+        for each in begun:
+            each.wait()
 
     def remove_role(self, name: str) -> None:
         with self._lock:
@@ -106,62 +114,99 @@ class Following:
                 if follower.active
             ]
 
+    def _members(self, follower: _Follower) -> Collection[RoleInstanceID]:
+        return self._ctx.relationships.get_relationship_view(follower.relationship)
+
+    def _in_background(self, follower: _Follower, action: Callable[..., None], *args: Any) -> threading.Event:
+        """Do it for the follower after all that was asked for its role before; sets the event when done."""
+        done = threading.Event()
+
+        def job(_: Started) -> None:
+            try:
+                with self._ctx.activate():
+                    if follower.active:
+                        action(follower, *args)
+            finally:
+                done.set()
+
+        self._mailbox.lanes.submit(("follow", follower.name), job)
+        return done
+
+    # in the background
+
+    def _begin(self, follower: _Follower, members: Collection[RoleInstanceID]) -> None:
+        if members:
+            self._subscribe(follower, members)
+        else:
+            self._subscribe_to_namesake(follower)
+
     def _subscribe_to_namesake(self, follower: _Follower) -> None:
         """A relationship without members stands for the local role of that name, if it has the channel."""
         instance = RoleInstanceID(self._ctx.profile.name, follower.relationship)
         if self._events.has_channel(instance, follower.properties.channel_name):
-            self._subscribe(follower, [instance])
+            follower.namesake = instance
+            self._subscribe_to(follower, instance)
 
     def _subscribe(self, follower: _Follower, instances: Iterable[RoleInstanceID]) -> None:
-        properties = follower.properties
         for instance in instances:
-            if not follower.active:
-                return
-            if instance.actor_name != self._ctx.profile.name:
-                self._mailbox.watch(instance.actor_name)
-            try:
-                follower.subscriptions[instance] = self._events.subscribe(
-                    follower.name,
-                    instance,
-                    properties.channel_name,
-                    getattr(follower.role, follower.tag),
-                    conditions=properties.conditions,
-                    mode=properties.mode,
-                    tag=follower.tag,
-                )
-                follower.absent.discard(instance)
-            except HandlerError as e:
-                follower.absent.add(instance)
-                logger.info("%s waits for %s to be ready: %s", follower.name, instance, e)
-            except (RoleInteractionError, NoSuchRoleError, StatusError, ValueError) as e:
+            if follower.active and follower.wants(instance):
+                self._subscribe_to(follower, instance)
+
+    def _subscribe_to(self, follower: _Follower, instance: RoleInstanceID) -> None:
+        properties = follower.properties
+        local = instance.actor_name == self._ctx.profile.name
+        if not local:
+            self._mailbox.watch(instance.actor_name)
+        arrivals = self._arrivals[instance.actor_name]
+        try:
+            follower.subscriptions[instance] = self._events.subscribe(
+                follower.name,
+                instance,
+                properties.channel_name,
+                getattr(follower.role, follower.tag),
+                conditions=properties.conditions,
+                mode=properties.mode,
+                tag=follower.tag,
+            )
+            follower.absent.discard(instance)
+        except (HandlerError, NoSuchRoleError) as e:
+            follower.absent.add(instance)
+            logger.info("%s waits for %s to be ready: %s", follower.name, instance, e)
+            if self._arrivals[instance.actor_name] != arrivals:  # it announced that just now
+                self._in_background(follower, self._subscribe, [instance])
+        except (RoleInteractionError, StatusError, ValueError) as e:
+            if follower.active:
                 logger.error(
                     "%s cannot subscribe to %s of %s: %s", follower.name, properties.channel_name, instance, e
                 )
 
     def _unsubscribe(self, follower: _Follower, instances: Iterable[RoleInstanceID]) -> None:
         for instance in instances:
+            if instance == follower.namesake or not follower.wants(instance):
+                continue
             follower.absent.discard(instance)
             subscription = follower.subscriptions.pop(instance, None)
             if subscription is not None:
                 self._events.end(subscription)
 
-    def _in_background(
-        self, follower: _Follower, instances: Iterable[RoleInstanceID], *, end: bool = False
-    ) -> None:
-        chosen = follower.wanted(instances)
-        action = self._unsubscribe if end else self._subscribe
-        if chosen:
-            self._mailbox.lanes.submit(("follow", follower.name), lambda _: action(follower, chosen))
+    # what happens around
 
     def _relationship_changed(self, name: str, change: str, instances: tuple[RoleInstanceID, ...]) -> None:
+        action = self._unsubscribe if change == "remove" else self._subscribe
         for follower in self._active():
             if follower.relationship == name:
-                self._in_background(follower, instances, end=change == "remove")
+                self._in_background(follower, action, instances)
 
     def _presence(self, actor: str, state: Presence) -> None:
-        if state is Presence.READY:
-            for follower in self._active():
-                self._in_background(follower, [i for i in follower.absent.copy() if i.actor_name == actor])
+        if state is Presence.READY:  # after all that its going down caused
+            self._mailbox.lanes.submit(("presence", actor), lambda _: self._arrived(actor))
+
+    def _arrived(self, actor: str) -> None:
+        self._arrivals[actor] += 1
+        for follower in self._active():
+            waiting = [instance for instance in follower.absent.copy() if instance.actor_name == actor]
+            if waiting:
+                self._in_background(follower, self._subscribe, waiting)
 
     def _lost(self, actor: str, lost: list[Subscription]) -> None:
         ended = {id(subscription) for subscription in lost}
@@ -169,7 +214,7 @@ class Following:
             for instance, subscription in list(follower.subscriptions.items()):
                 if id(subscription) in ended:
                     follower.absent.add(instance)
-                    del follower.subscriptions[instance]
+                    follower.subscriptions.pop(instance, None)
 
 
 def _resolve(

@@ -133,9 +133,15 @@ class Source:
 
 
 class Inlet:
-    """All subscriptions of this actor to one channel, in the order they were made."""
+    """All subscriptions of this actor to one channel, in the order they were made.
+
+    Whoever adds or removes one holds ``gate``, also while the source and the transport are told that nobody
+    here listens any more: who subscribes at that moment comes after. A ``closed`` inlet takes no subscription.
+    """
 
     def __init__(self) -> None:
+        self.gate = threading.RLock()
+        self.closed = False
         self._lock = threading.Lock()
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
 

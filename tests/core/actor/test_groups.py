@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -100,10 +99,10 @@ def team(request: pytest.FixtureRequest, actors: Actors) -> Team:
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[float, ...]]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> tuple[float, ...]:
     short = (0.0, 0.001, 0.001)
     monkeypatch.setattr(group_calls, "RETRY_PAUSES_S", short)
-    yield short
+    return short
 
 
 # whom, what, and the results
