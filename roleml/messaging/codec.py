@@ -35,6 +35,10 @@ __all__ = ["Body", "Codec", "register_dataclass", "register_named_tuple"]
 
 MAX_DEPTH = 100  # of nesting when encoding; when decoding, msgpack's parser refuses more than 1,024
 INLINE_BYTES = 4096  # bytes up to this size travel in the header
+NO_PICKLE = (
+    "a pickled object was received, which could run code here. If every peer is trusted, "
+    "set allow_pickle: true in this actor's configuration; else the sender must send data"
+)
 CHECKED_BYTES = 4096  # a header up to this size cannot announce enough to hurt
 
 
@@ -67,15 +71,16 @@ class Codec:
         except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
             # too large for msgpack, changed by another thread meanwhile, or called with little stack left
             raise EncodeError(f"cannot encode a {type(value).__name__}: {error}") from error
-        return Body(header, tuple(out.buffers))
+        return Body(header, tuple(out.buffers), out.pickled)
 
-    def decode(self, body: Body) -> Any:
+    def decode(self, body: Body, *, refuse_pickle: str = "") -> Any:
         """A fresh value: nothing in it is shared with the body or with other decoded values.
 
         Raises DecodeError for any bytes that are not a value of the type table; runs none of them, imports
-        no module they name, and allocates no more than in proportion to their size.
+        no module they name, and allocates no more than in proportion to their size. `refuse_pickle` says why
+        this body may hold no pickle though others may.
         """
-        source = _Incoming(self.allow_pickle, body.buffers)
+        source = _Incoming(refuse_pickle if self.allow_pickle else NO_PICKLE, body.buffers)
         try:
             if len(body.header) > CHECKED_BYTES:
                 _check_complete(body.header)
@@ -114,10 +119,11 @@ def _check_complete(header: bytes) -> None:
 class _Outgoing:
     """One value on its way out; see codec_rows.Encoding."""
 
-    __slots__ = ("_allow_pickle", "_depth", "buffers")
+    __slots__ = ("_allow_pickle", "_depth", "buffers", "pickled")
 
     def __init__(self, allow_pickle: bool) -> None:
         self.buffers: list[memoryview] = []
+        self.pickled = False
         self._allow_pickle = allow_pickle
         self._depth = 0
 
@@ -143,6 +149,7 @@ class _Outgoing:
         if not self._allow_pickle:
             raise Refused(value, reason)
         pickle = pickle_row()
+        self.pickled = True
         try:
             return [pickle.marker, *pickle.parts(value, self)]
         except Unsupported as unsupported:
@@ -200,10 +207,10 @@ _NATIVE: dict[type[Any], Callable[[_Outgoing, Any], Any]] = {
 class _Incoming:
     """One body on its way in; see codec_rows.Decoding."""
 
-    __slots__ = ("_buffers", "_open_tags", "allow_pickle")
+    __slots__ = ("_buffers", "_open_tags", "refuse_pickle")
 
-    def __init__(self, allow_pickle: bool, buffers: tuple[memoryview, ...]) -> None:
-        self.allow_pickle = allow_pickle
+    def __init__(self, refuse_pickle: str, buffers: tuple[memoryview, ...]) -> None:
+        self.refuse_pickle = refuse_pickle
         self._buffers: list[memoryview | None] = list(buffers)
         self._open_tags = 0
 

@@ -28,10 +28,13 @@ class Body:
 
     Straight from `Codec.encode` the buffers are views of the sender's own memory: nothing was copied, and
     what the sender writes to its arrays shows here, until `snapshot`.
+
+    `pickled` says, of a body straight from `Codec.encode`, that reading it runs code.
     """
 
     header: bytes
     buffers: tuple[memoryview, ...] = ()
+    pickled: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -42,7 +45,7 @@ class Body:
         """The same body in memory of its own: each buffer is copied once, unless it can never change."""
         if not self.buffers:
             return self
-        return Body(self.header, tuple(_frozen(buffer) for buffer in self.buffers))
+        return Body(self.header, tuple(_frozen(buffer) for buffer in self.buffers), self.pickled)
 
     def parts(self) -> Iterator[bytes | memoryview]:
         """The pieces of the frame in order, buffers uncopied, for a socket that gathers."""

@@ -32,11 +32,8 @@ def _parts(value: Any, out: Encoding) -> Iterable[Any]:
 
 
 def _value(parts: list[Any], source: Decoding) -> Any:
-    if not source.allow_pickle:
-        raise DecodeError(
-            "a pickled object was received, which could run code here. If every peer is trusted, "
-            "set allow_pickle: true in this actor's configuration; else the sender must send data"
-        )
+    if source.refuse_pickle:
+        raise DecodeError(source.refuse_pickle)
     data = source.blob(parts[0])
     buffers = [bytearray(source.buffer(index)) for index in parts[1:]]
     try:

@@ -47,8 +47,8 @@ class Decoding(Protocol):
     """One body on its way in. Everything read from it is a stranger's claim."""
 
     @property
-    def allow_pickle(self) -> bool:
-        """Whether the configuration permits code from the wire."""
+    def refuse_pickle(self) -> str:
+        """Why code from the wire is not permitted; empty where it is."""
 
     def buffer(self, index: Any) -> memoryview:
         """The buffer of that number. Each can be had once: a small header cannot ask for many copies."""

@@ -36,7 +36,8 @@ class Envelope:
     """The address label of one message.
 
     ``id`` names the conversation: answers carry the id of what they answer. A ``CONTROL`` without an id wants
-    no answer. ``sequence`` counts the messages of one event channel, from 1.
+    no answer. ``sequence`` counts the messages of one event channel, from 1. ``seal`` is the signature of a
+    message that needs one.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class Envelope:
     channel: str = ""
     sequence: int = 0
     answer: Answer | None = None
+    seal: str = ""
 
 
 class FailureKind(Enum):

@@ -25,6 +25,7 @@ from roleml.messaging.exceptions import (
     MsgConnectionError,
 )
 from roleml.messaging.pending import Pending
+from roleml.messaging.signing import Seals
 from roleml.messaging.transport import Absence, Presence, Transport
 from roleml.shared.threads import ElasticPool, Lanes, Started
 
@@ -63,10 +64,13 @@ class Mailbox:
     they may overlap. User code runs only in pool threads and in the threads that call :meth:`call`.
     """
 
-    def __init__(self, transport: Transport, codec: Codec, pool: ElasticPool) -> None:
+    def __init__(
+        self, transport: Transport, codec: Codec, pool: ElasticPool, seals: Seals | None = None
+    ) -> None:
         self.name = transport.name
         self._transport = transport
         self._codec = codec
+        self._seals = seals
         self._pool = pool
         self._lanes = Lanes(pool)
         self._accept: dict[Kind, Accept] = {}
@@ -147,7 +151,7 @@ class Mailbox:
             self._watch({pending.target[0] for pending in remote})
             with self._lock:
                 self._pending.update((pending.id, pending) for pending in remote)
-            self._transport.send([Envelope(kind, p.id, source, p.target, channel) for p in remote], body)
+            self._send([Envelope(kind, p.id, source, p.target, channel) for p in remote], body)
         for pending in pendings:
             if pending.target[0] == self.name:
                 self._post_locally(pending, Request(kind, source, pending.target, channel, content))
@@ -155,13 +159,24 @@ class Mailbox:
 
     def tell(self, source: Address, target: Address, channel: str, content: Any) -> None:
         """Send a ``CONTROL`` that wants no answer; an absent actor is only logged."""
-        self._transport.send(
-            [Envelope(Kind.CONTROL, "", source, target, channel)], self._codec.encode(content)
-        )
+        self._send([Envelope(Kind.CONTROL, "", source, target, channel)], self._codec.encode(content))
 
     def publish(self, source: Address, channel: str, sequence: int, content: Any) -> None:
         envelope = Envelope(Kind.EVENT, "", source, ("", ""), channel, sequence)
-        self._transport.publish(envelope, self._codec.encode(content))
+        body = self._codec.encode(content)
+        self._transport.publish(self._sealed([envelope], body)[0], body)
+
+    def _send(self, envelopes: list[Envelope], body: Body) -> None:
+        self._transport.send(self._sealed(envelopes, body), body)
+
+    def _sealed(self, envelopes: list[Envelope], body: Body) -> list[Envelope]:
+        return self._seals.sealed(envelopes, body) if self._seals is not None and body.pickled else envelopes
+
+    def _opener(self, envelope: Envelope, body: Body) -> Callable[[], Any]:
+        """What decodes the body; nothing may be decoded but through this."""
+        if self._seals is None:
+            return lambda: self._codec.decode(body)
+        return self._seals.opener(self._codec, envelope, body)
 
     def watch(self, actor: str) -> None:
         self._watch({actor})
@@ -202,7 +217,7 @@ class Mailbox:
 
     def _serve(self, envelope: Envelope, body: Body, started: Started) -> None:
         try:
-            content = self._codec.decode(body)
+            content = self._opener(envelope, body)()
             request = Request(envelope.kind, envelope.source, envelope.target, envelope.channel, content)
             del body, content
             job = self._accept[envelope.kind](request)
@@ -229,7 +244,7 @@ class Mailbox:
 
     def _answer(self, to: Envelope, kind: Kind, answer: Answer, content: Any) -> None:
         envelope = Envelope(kind, to.id, to.target, to.source, to.channel, answer=answer)
-        self._transport.send([envelope], self._codec.encode(content))
+        self._send([envelope], self._codec.encode(content))
 
     # what the transport calls; none of it blocks or runs user code
 
@@ -237,7 +252,7 @@ class Mailbox:
         if envelope.kind in _ANSWERS:
             self._take_answer(envelope, body)
         elif envelope.kind is Kind.EVENT:
-            self._on_event(envelope, lambda: self._codec.decode(body))
+            self._on_event(envelope, self._opener(envelope, body))
         else:
             self._lanes.submit(
                 (envelope.source, envelope.target), lambda started: self._serve(envelope, body, started)
@@ -262,7 +277,7 @@ class Mailbox:
         """Have the target's actor answer a request that it did not bind: it knows what is missing."""
         envelope = Envelope(Kind.CONTROL, request.id, request.source, (request.target[0], ""), EXPLAIN)
         content = (request.kind.value, request.target[1], request.channel)
-        self._transport.send([envelope], self._codec.encode(content))
+        self._send([envelope], self._codec.encode(content))
 
     def presence(self, actor: str, state: Presence) -> None:
         if state is Presence.DOWN:
@@ -288,13 +303,13 @@ class Mailbox:
         elif envelope.kind is Kind.ACCEPTED:
             pending.accept()
         elif envelope.answer is Answer.VALUE:
-            self._run_later(pending.succeed(lambda: self._codec.decode(body)))
+            self._run_later(pending.succeed(self._opener(envelope, body)))
         else:
-            self._run_later(pending.fail(self._remote_error(body)))
+            self._run_later(pending.fail(self._remote_error(self._opener(envelope, body))))
 
-    def _remote_error(self, body: Body) -> MessagingError:
+    def _remote_error(self, decode: Callable[[], Any]) -> MessagingError:
         try:
-            failure = Failure.of_parts(self._codec.decode(body))
+            failure = Failure.of_parts(decode())
         except (CodecError, ValueError) as e:
             return InvocationFailedError(f"the answer was a failure that cannot be read: {e}")
         error = _ERRORS[failure.kind](failure.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -27,6 +28,7 @@ from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Kind
 from roleml.messaging.exceptions import HandshakeError, HandwaveError, MessagingError
 from roleml.messaging.mailbox import EXPLAIN, Job, Mailbox, Request
+from roleml.messaging.signing import KEY_VARIABLE, Seals, load_key
 from roleml.messaging.transport import Presence, open_transport
 from roleml.shared.suggestions import did_you_mean
 from roleml.shared.threads import shared_pool
@@ -45,11 +47,13 @@ class BaseActor:
         broker: URL of the broker; the default one connects the actors of this process.
         allow_pickle: whether to exchange arbitrary Python objects. Reading one can run any code its sender
             likes, so by default only the embedded broker does, where nothing leaves the process.
+        pickle_key_file: a file with the key that all actors share which exchange such objects over another
+            broker; without it, the environment variable ``ROLEML_PICKLE_KEY`` holds the key.
         collective: how group calls go about: all at once, one after the other, or not at all.
         handshakes: actors to greet now; each must be there.
 
     Raises:
-        ValueError: a name or the broker's URL is not valid.
+        ValueError: a name, the broker's URL or the key is not valid, or pickles need a key and there is none.
         MsgConnectionError: the broker is not there, or has an actor of this name.
         HandshakeError: one of ``handshakes`` did not answer.
     """
@@ -60,13 +64,16 @@ class BaseActor:
         *,
         broker: str = "embedded://",
         allow_pickle: bool | None = None,
+        pickle_key_file: str | os.PathLike[str] | None = None,
         collective: GroupMode = "parallel",
         handshakes: Sequence[str] = (),
         install_role: Callable[[BaseActor, str, Any], type[Role]] | None = None,
     ) -> None:
         check_name("actor", context.profile.name)
+        in_process = broker.startswith(("embedded:", "disabled:"))
         if allow_pickle is None:
             allow_pickle = broker.startswith("embedded:")
+        seals = _seals(pickle_key_file) if allow_pickle and not in_process else None
         self.ctx = context
         self.logger = logging.getLogger("roleml.actor")
         self.management_lock = threading.RLock()
@@ -78,7 +85,10 @@ class BaseActor:
         self._ended = threading.Event()
 
         mailbox = Mailbox(
-            open_transport(broker, context.profile.name), Codec(allow_pickle=allow_pickle), shared_pool()
+            open_transport(broker, context.profile.name),
+            Codec(allow_pickle=allow_pickle),
+            shared_pool(),
+            seals,
         )
         self._mailbox = mailbox
         self._elements = Elements(context.workdir)
@@ -399,3 +409,15 @@ class Actor(BaseActor):
 
     def _before_stop(self) -> None:
         self.native_role.end()
+
+
+def _seals(key_file: str | os.PathLike[str] | None) -> Seals:
+    key = load_key(key_file)
+    if key is None:
+        raise ValueError(
+            "allow_pickle: true lets peers run code here, so on a broker outside of this process each message "
+            "with a pickle must be signed with a key that they share. Make one with python -c 'import secrets; "
+            "print(secrets.token_hex(32))', and name its file as pickle_key_file in the configuration of "
+            f"every actor, or set {KEY_VARIABLE} to it; without allow_pickle, data travels as before"
+        )
+    return Seals(key)

@@ -46,6 +46,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         self.profile: ActorProfile | None = None
         self.broker = "embedded://"
         self.allow_pickle: bool | None = None
+        self.pickle_key_file: str | os.PathLike[str] | None = None
         self.roles: dict[str, RoleBuilder] = {}
         self.relationships: dict[str, Sequence[RoleInstanceID | str]] = {}
         self.relationship_links: dict[str, str] = {}
@@ -205,6 +206,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
                 "seed",
                 "broker",
                 "allow_pickle",
+                "pickle_key_file",
             ),
             *("collective_implementor", *_MESSAGING_KEYS),
         ):
@@ -325,6 +327,7 @@ class ActorBuilder(BaseActorBuilder[Actor]):
             ctx,
             broker=self.artifacts.broker,
             allow_pickle=self.allow_pickle,
+            pickle_key_file=self.pickle_key_file,
             collective=self.artifacts.collective,
             handshakes=handshakes,
             install_role=install_role,

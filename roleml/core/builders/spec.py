@@ -132,6 +132,7 @@ class ActorBootstrapSpec(TypedDict, total=False):
     address: str
     broker: str
     allow_pickle: bool
+    pickle_key_file: str | os.PathLike[str]
     roles: Mapping[str, RoleDescriptor]
     relationships: Mapping[str, str | Sequence[str]]
     relationship_links: Mapping[str, str]
@@ -286,7 +287,13 @@ ACTOR = Record(
         "allow_pickle": Field(
             Flag(),
             "whether arbitrary Python objects may travel in messages; "
-            "without this key only on the embedded broker, which stays inside of the process",
+            "without this key only on the embedded broker, which stays inside of the process; "
+            "on any other broker they are signed, see 'pickle_key_file'",
+        ),
+        "pickle_key_file": Field(
+            Path(),
+            "the file with the key that signs messages with Python objects, the same for all actors; "
+            "the environment variable ROLEML_PICKLE_KEY can hold the key itself",
         ),
         "roles": Field(
             MappingOf(_ROLE_NAME, Either((ROLE, _CLASS)), "role names to roles"),

@@ -29,6 +29,8 @@ def headers_of(envelope: Envelope) -> dict[str, Any]:
         headers["sequence"] = envelope.sequence
     if envelope.answer is not None:
         headers["answer"] = envelope.answer.value
+    if envelope.seal:
+        headers["seal"] = envelope.seal
     return headers
 
 
@@ -46,6 +48,7 @@ def envelope_of(headers: Mapping[str, Any] | None) -> Envelope:
             _text(headers, "channel"),
             _sequence(headers),
             None if answer is None else Answer(answer),
+            _text(headers, "seal") if "seal" in headers else "",
         )
     except (KeyError, ValueError) as e:
         raise MalformedError(f"header {e}") from e

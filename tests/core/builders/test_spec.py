@@ -42,6 +42,7 @@ FULL: dict[str, Any] = {
     "address": "127.0.0.1:5001",
     "broker": "amqp://localhost",
     "allow_pickle": True,
+    "pickle_key_file": "pickle.key",
     "procedure_invoker": "roleml.extensions.messaging.invokers.requests.RequestsProcedureInvoker",
     "procedure_provider": {
         "type": "roleml.extensions.messaging.providers.flask.FlaskProcedureProvider",
