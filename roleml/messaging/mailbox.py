@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from roleml.messaging.codec import Body, Codec
@@ -94,6 +95,7 @@ class Mailbox:
         self._on_event = handler
 
     def on_presence(self, handler: Callable[[str, Presence], None]) -> None:
+        """``handler(actor, state)`` hears of watched actors, in order, in the pool: it may block."""
         self._on_presence.append(handler)
 
     @property
@@ -286,7 +288,7 @@ class Mailbox:
                 f"actor {actor} left before {{pending}} answered",
             )
         for handler in self._on_presence:
-            handler(actor, state)
+            self._lanes.submit(("presence", actor, handler), partial(_tell, handler, actor, state))
 
     def _waits_for_return(self, pending: Pending) -> bool:
         return self._transport.keeps_tasks and pending.kind is Kind.TASK
@@ -339,6 +341,10 @@ _ERRORS: dict[FailureKind, type[InvocationRefusedError | InvocationAbortError | 
     FailureKind.ABORTED: InvocationAbortError,
     FailureKind.FAILED: InvocationFailedError,
 }
+
+
+def _tell(handler: Callable[[str, Presence], None], actor: str, state: Presence, _: Started) -> None:
+    handler(actor, state)
 
 
 def _describe_plainly(error: BaseException) -> Failure:

@@ -99,6 +99,9 @@ class Transport(ABC):
         Replaces an earlier binding.
         """
 
+    def open(self, endpoint: str) -> None:  # noqa: B027  # only where tasks are kept is there something to do
+        """The bound endpoint is in service: where tasks are kept, those for it begin to arrive only now."""
+
     @abstractmethod
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         """Accept none any more; an unknown endpoint is ignored.

@@ -287,6 +287,7 @@ class BaseActor:
         self.logger.info("role instance (%s) is READY", name)
         if old is Status.STARTING:
             self._events.open(name)
+            self._calls.open_role(name)
             self._runnables.start(name, self._roles[name])
 
     def _role_finalizing(self, name: str, old: Status) -> None:

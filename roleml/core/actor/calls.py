@@ -94,6 +94,10 @@ class Calls:
         self._roles[name] = role
         self._mailbox.transport.bind(name, role.services, role.tasks, role.events)
 
+    def open_role(self, name: str) -> None:
+        """The role is ready: tasks that wait for it may come."""
+        self._mailbox.transport.open(name)
+
     def remove_role(self, name: str, *, keep_tasks: bool) -> None:
         """Serve the role no more. ``keep_tasks``: it comes back with its actor, and finds tasks waiting."""
         self._roles.pop(name, None)

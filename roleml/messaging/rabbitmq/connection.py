@@ -27,7 +27,7 @@ __all__ = ["Connection", "Session", "Steps", "run_steps"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
 #: a broker in the minority of a cluster accepts connections and then never answers
 STEP_TIMEOUT_S = 15.0
 
@@ -64,7 +64,11 @@ class Connection:
     # any thread
 
     def start(self) -> None:
-        """Connect. Raises ``MsgConnectionError`` when no host can be reached at the first attempt."""
+        """Connect. Raises ``MsgConnectionError`` when no host can be reached at the first attempt.
+
+        Raises ``ValueError`` for files of the URL that cannot be used.
+        """
+        self._url.parameters(0, "", {})  # raises here what is wrong with the files that it names
         self._thread.start()
         self._first.wait()
         if self._first_error is not None:
@@ -229,7 +233,7 @@ def run_steps(
             steps.send(answer)(callback=advance)
         except StopIteration:
             finish(None)
-        except pika.exceptions.AMQPError as e:
+        except (pika.exceptions.AMQPError, TimeoutError) as e:
             finish(e)
 
     channel.add_on_close_callback(lambda _, reason: finish(reason))

@@ -34,6 +34,9 @@ ACK_AFTER_S = 0.05
 #: How often a name is asked for that a dead connection of ours may still hold.
 RELOCK_PAUSE_S = 1.0
 
+#: reply codes of AMQP
+ACCESS_REFUSED, NOT_FOUND = 403, 404
+
 OnMessage = Callable[[Any, Any, bytes], None]
 
 
@@ -49,8 +52,8 @@ class Endpoint:
 class Consumer:
     """A session on the consuming connection, for one actor.
 
-    ``on_message`` and ``on_task`` get ``(method, properties, body)`` in the connection's thread; ``on_return``
-    hears that the queues are taken up again after a lost connection. Messages are
+    ``on_message`` and ``on_task`` get ``(method, properties, body)`` in the connection's thread; ``on_loss``
+    and ``on_return`` hear that the queues are lost with the connection, and taken up again. Messages are
     acknowledged in batches once ``on_message`` has returned; tasks by :meth:`ack_tasks`.
     """
 
@@ -58,20 +61,26 @@ class Consumer:
         self,
         connection: Connection,
         name: str,
+        user: str,
         boot: str,
         on_message: OnMessage,
         on_task: OnMessage,
+        on_loss: Callable[[], None],
         on_return: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._name = name
+        self._user = user
         self._boot = boot
         self._on_message = on_message
         self._on_task = on_task
+        self._on_loss = on_loss
         self._on_return = on_return
         self._lock = threading.Lock()
         self._endpoints: dict[str, Endpoint] = {}
+        self._open: set[str] = set()
         self._subscriptions: set[tuple[Address, str]] = set()
+        self._unbound: set[tuple[Address, str]] = set()
         self._watched: set[str] = set()
         # below: only in the connection's thread
         self._admin: pika.channel.Channel | None = None
@@ -109,22 +118,35 @@ class Consumer:
             self._endpoints[name] = endpoint
         self._do(lambda: self._bind_steps(name, endpoint, old))
 
+    def open(self, name: str) -> None:
+        """Begin to take the tasks of a bound endpoint."""
+        with self._lock:
+            tasks = name in self._endpoints and self._endpoints[name].tasks and name not in self._open
+            self._open.add(name)
+        if tasks:
+            self._do(lambda: self._open_steps(name))
+
     def unbind(self, name: str, *, keep_tasks: bool) -> None:
         with self._lock:
+            opened = name in self._open
+            self._open.discard(name)
             endpoint = self._endpoints.pop(name, None)
         if endpoint is not None:
-            self._do(lambda: self._unbind_steps(name, endpoint, keep_tasks))
+            self._do(lambda: self._unbind_steps(name, endpoint, keep_tasks, opened))
 
-    def subscribe(self, source: Address, channel: str) -> None:
+    def subscribe(self, source: Address, channel: str) -> bool:
+        """Whether the broker has the source's channel; if not, it is bound once the source is ready."""
         with self._lock:
             self._subscriptions.add((source, channel))
         self._do(lambda: self._subscribe_steps(source, channel))
+        return (source, channel) not in self._unbound
 
     def unsubscribe(self, source: Address, channel: str) -> None:
         with self._lock:
             if (source, channel) not in self._subscriptions:
                 return
             self._subscriptions.discard((source, channel))
+            self._unbound.discard((source, channel))
         self._do(lambda: self._unsubscribe_steps(source, channel))
 
     def watch(self, actor: str) -> None:
@@ -132,8 +154,16 @@ class Consumer:
             self._watched.add(actor)
         self._do(lambda: self._watch_steps(actor))
 
+    def watched(self) -> list[str]:
+        with self._lock:
+            return list(self._watched)
+
     def ack_tasks(self, tags: Iterable[int], generation: int) -> None:
         self._connection.post(lambda: self._ack_tasks(list(tags), generation))
+
+    def declare_dead_queue(self) -> None:
+        """Make the queue for tasks that are set aside."""
+        self._begin(self._dead_steps, lambda error: None)
 
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
@@ -162,6 +192,16 @@ class Consumer:
                 errors.append(error)
             finished.set()
 
+        self._begin(make_steps, done)
+        patience = Patience()
+        while not finished.wait(patience.next_wait_s()):
+            patience.report(logger, "actor %s waits for the broker", self._name)
+        if errors:
+            raise MsgConnectionError(
+                f"the broker refused what actor {self._name} needs: {errors[0]}"
+            ) from errors[0]
+
+    def _begin(self, make_steps: Callable[[], Steps], done: Callable[[BaseException | None], None]) -> None:
         def begin() -> None:
             if self._stopping:
                 done(None)
@@ -173,13 +213,6 @@ class Consumer:
                 run_steps(self._connection, self._admin, make_steps(), done)
 
         self._connection.post(begin)
-        patience = Patience()
-        while not finished.wait(patience.next_wait_s()):
-            patience.report(logger, "actor %s waits for the broker", self._name)
-        if errors:
-            raise MsgConnectionError(
-                f"the broker refused what actor {self._name} needs: {errors[0]}"
-            ) from errors[0]
 
     # the connection's thread: building up
 
@@ -201,6 +234,8 @@ class Consumer:
         connection.channel(on_open_callback=opened)
 
     def disconnected(self) -> None:
+        if self._up:
+            self._on_loss()
         self._up = False
         self._admin = self._main = self._tasks = self._will = None
         self._will_tag = None
@@ -211,8 +246,8 @@ class Consumer:
         admin, me = self._admin, self._name
         alive = names.alive_queue(me)
         yield partial(admin.queue_declare, alive, exclusive=True)
-        yield partial(admin.exchange_declare, names.CALL, "topic", durable=True)
-        yield partial(admin.exchange_declare, names.PRESENCE, "topic", durable=True)
+        for exchange in (names.CALL, names.PRESENCE):
+            yield from self._shared_exchange_steps(exchange)
         yield partial(admin.queue_bind, alive, names.CALL, names.alive_key(me))
         inbox, events = names.inbox_queue(me), names.events_queue(me)
         yield partial(admin.queue_declare, inbox, durable=True, arguments=names.inbox_arguments())
@@ -220,12 +255,15 @@ class Consumer:
         yield partial(admin.queue_declare, events, exclusive=True)
         yield from self._will_steps()
         with self._lock:
-            endpoints, watched = dict(self._endpoints), set(self._watched)
+            endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
             subscriptions = set(self._subscriptions)
         for actor in watched:
             yield from self._watch_steps(actor)
         for source, channel in subscriptions:
-            yield from self._subscribe_steps(source, channel)
+            try:
+                yield from self._subscribe_steps(source, channel)
+            except pika.exceptions.AMQPError as e:
+                logger.error("actor %s gets no %s of %s: %s", me, channel, "/".join(source), e)
         assert self._main is not None
         main = self._main
         yield partial(main.basic_qos, prefetch_count=PREFETCH)
@@ -234,6 +272,8 @@ class Consumer:
         yield partial(main.basic_consume, events, self._take, consumer_tag=f"{me}:events")
         for name, endpoint in endpoints.items():
             yield from self._bind_steps(name, endpoint, None)
+            if endpoint.tasks and name in opened:
+                yield from self._open_steps(name)
 
     def _set_up(self, error: BaseException | None) -> None:
         if error is None:
@@ -284,64 +324,121 @@ class Consumer:
     def _bind_steps(self, name: str, endpoint: Endpoint, old: Endpoint | None) -> Steps:
         assert self._admin is not None
         assert self._main is not None
-        assert self._tasks is not None
-        admin = self._admin
+        admin, main = self._admin, self._main
         for event in endpoint.events:
             exchange = names.event_exchange((self._name, name), event)
             yield partial(admin.exchange_declare, exchange, "fanout", durable=True)
-        for kind, channels, outdated, consumer, take in (
-            (Kind.SERVICE, endpoint.services, old.services if old else (), self._main, self._take),
-            (Kind.TASK, endpoint.tasks, old.tasks if old else (), self._tasks, self._take_task),
+        for kind, channels, outdated in (
+            (Kind.SERVICE, endpoint.services, old.services if old else ()),
+            (Kind.TASK, endpoint.tasks, old.tasks if old else ()),
         ):
             queue = names.request_queue(self._name, name, kind)
             keys = {names.request_key(self._name, name, kind, channel) for channel in channels}
             gone = {names.request_key(self._name, name, kind, channel) for channel in outdated} - keys
-            if not keys and not gone:
-                continue
-            arguments = names.request_arguments(name, kind)
-            yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
+            if keys:
+                arguments = names.request_arguments(name, kind)
+                yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
             for key in sorted(keys):
                 yield partial(admin.queue_bind, queue, names.CALL, key)
             for key in sorted(gone):
                 yield partial(admin.queue_unbind, queue, names.CALL, key)
-            if old is None or not outdated:
-                tag = f"{self._name}/{name}:{kind.value}s"
-                yield partial(consumer.basic_consume, queue, take, consumer_tag=tag)
+        if endpoint.services and not (old and old.services):
+            queue, tag = self._queue_and_tag(name, Kind.SERVICE)
+            yield partial(main.basic_consume, queue, self._take, consumer_tag=tag)
 
-    def _unbind_steps(self, name: str, endpoint: Endpoint, keep_tasks: bool) -> Steps:
+    def _open_steps(self, name: str) -> Steps:
+        assert self._tasks is not None
+        queue, tag = self._queue_and_tag(name, Kind.TASK)
+        yield partial(self._tasks.basic_consume, queue, self._take_task, consumer_tag=tag)
+
+    def _queue_and_tag(self, name: str, kind: Kind) -> tuple[str, str]:
+        return names.request_queue(self._name, name, kind), f"{self._name}/{name}:{kind.value}s"
+
+    def _unbind_steps(self, name: str, endpoint: Endpoint, keep_tasks: bool, opened: bool) -> Steps:
         assert self._admin is not None
         assert self._main is not None
         assert self._tasks is not None
         admin = self._admin
-        for kind, channels, consumer in (
-            (Kind.SERVICE, endpoint.services, self._main),
-            (Kind.TASK, endpoint.tasks, self._tasks),
-        ):
-            if channels:
-                tag, queue = f"{self._name}/{name}:{kind.value}s", names.request_queue(self._name, name, kind)
-                yield partial(consumer.basic_cancel, tag)
-                if kind is Kind.SERVICE or not keep_tasks:
-                    yield partial(admin.queue_delete, queue)
+        if endpoint.services:
+            queue, tag = self._queue_and_tag(name, Kind.SERVICE)
+            yield partial(self._main.basic_cancel, tag)
+            yield partial(admin.queue_delete, queue)
+        if endpoint.tasks:
+            queue, tag = self._queue_and_tag(name, Kind.TASK)
+            if opened:
+                yield partial(self._tasks.basic_cancel, tag)
+            if not keep_tasks:
+                yield partial(admin.queue_delete, queue)
         for event in endpoint.events:
             exchange = names.event_exchange((self._name, name), event)
             yield partial(admin.exchange_delete, exchange)
 
+    def _aside(self, operation: str, *arguments: Any, callback: Callable[[Any], Any], **options: Any) -> None:
+        """One operation on a channel of its own: a refusal closes only that and is what the callback gets."""
+        assert self._main is not None
+
+        def opened(channel: pika.channel.Channel) -> None:
+            def done(error: BaseException | None) -> None:
+                if channel.is_open:
+                    channel.close()
+                callback(error)
+
+            def steps() -> Steps:
+                yield partial(getattr(channel, operation), *arguments, **options)
+
+            run_steps(self._connection, channel, steps(), done)
+
+        self._main.connection.channel(on_open_callback=opened)
+
+    def _shared_exchange_steps(self, exchange: str) -> Steps:
+        """An exchange that all actors share. On a provisioned broker it is there, and none may make it."""
+        missing = yield partial(self._aside, "exchange_declare", exchange, passive=True)
+        if missing is not None:  # a refusal to make it shows when it is used
+            yield partial(self._aside, "exchange_declare", exchange, "topic", durable=True)
+
     def _subscribe_steps(self, source: Address, channel: str) -> Steps:
-        assert self._admin is not None
-        admin, exchange = self._admin, names.event_exchange(source, channel)
-        yield partial(admin.exchange_declare, exchange, "fanout", durable=True)
-        yield partial(admin.queue_bind, names.events_queue(self._name), exchange, "")
+        """Bind to the source's exchange. Where we may not make it in its place, wait until the source has."""
+        events, exchange = names.events_queue(self._name), names.event_exchange(source, channel)
+        error = yield partial(self._aside, "queue_bind", events, exchange, "")
+        if _reply_code(error) == NOT_FOUND:
+            refusal = yield partial(self._aside, "exchange_declare", exchange, "fanout", durable=True)
+            if _reply_code(refusal) == ACCESS_REFUSED:
+                self._unbound.add((source, channel))
+                yield from self._watch_steps(source[0])
+                return
+            error = yield partial(self._aside, "queue_bind", events, exchange, "")
+        self._unbound.discard((source, channel))
+        if error is not None:
+            raise error
+
+    def announced(self, actor: str) -> None:
+        """In the connection's thread: that actor is ready, so its event channels may exist by now."""
+        late = [key for key in self._unbound if key[0][0] == actor]
+        if late and self._up and self._main is not None:
+            run_steps(self._connection, self._main, self._late_steps(late), lambda error: None)
+
+    def _late_steps(self, subscriptions: list[tuple[Address, str]]) -> Steps:
+        for source, channel in subscriptions:
+            if (source, channel) in self._subscriptions:
+                yield from self._subscribe_steps(source, channel)
 
     def _unsubscribe_steps(self, source: Address, channel: str) -> Steps:
-        assert self._admin is not None
-        admin, exchange = self._admin, names.event_exchange(source, channel)
-        yield partial(admin.queue_unbind, names.events_queue(self._name), exchange, "")
+        error = yield partial(
+            self._aside,
+            "queue_unbind",
+            names.events_queue(self._name),
+            names.event_exchange(source, channel),
+            "",
+        )
+        if (
+            error is not None and _reply_code(error) != NOT_FOUND
+        ):  # the source has left, and its exchange with it
+            raise error
 
     def _watch_steps(self, actor: str) -> Steps:
         assert self._admin is not None
-        admin, inbox = self._admin, names.inbox_queue(self._name)
-        key = names.presence_key(actor, "*")
-        yield partial(admin.queue_bind, inbox, names.PRESENCE, key)
+        admin, queue = self._admin, names.events_queue(self._name)
+        yield partial(admin.queue_bind, queue, names.PRESENCE, names.presence_key(actor, "*"))
 
     def _will_steps(self) -> Steps:
         """Leave a message with the broker that it holds for us, and publishes when it loses us."""
@@ -353,8 +450,14 @@ class Consumer:
         yield partial(admin.queue_bind, queue, names.CALL, names.will_key(me))
         yield partial(will.basic_consume, queue, self._take_will, consumer_tag=f"{me}:will")
         headers = {"kind": "presence", "actor": me, "state": "lost", "boot": self._boot}
-        properties = pika.BasicProperties(headers=headers)
+        properties = pika.BasicProperties(headers=headers, user_id=self._user)
         will.basic_publish(names.CALL, names.will_key(me), b"", properties)
+
+    def _dead_steps(self) -> Steps:
+        assert self._admin is not None
+        admin, queue = self._admin, names.dead_queue(self._name)
+        yield partial(admin.queue_declare, queue, durable=True, arguments=names.dead_arguments())
+        yield partial(admin.queue_bind, queue, names.CALL, names.dead_key(self._name))
 
     def _stop_steps(self) -> Steps:
         assert self._admin is not None
@@ -400,7 +503,8 @@ class Consumer:
                 self._tasks.basic_ack(tag)
 
     def _take_will(self, channel: pika.channel.Channel, method: Any, properties: Any, _: bytes) -> None:
-        if (properties.headers or {}).get("boot") == self._boot and self._will_tag is None:
+        mine = properties.user_id == self._user and (properties.headers or {}).get("boot") == self._boot
+        if mine and self._will_tag is None:
             self._will_tag = method.delivery_tag
         else:
             channel.basic_ack(method.delivery_tag)  # of an earlier life
@@ -412,6 +516,10 @@ class Consumer:
                 "or give this one another name (a lost actor's name is free again within half a minute)"
             )
         return MsgConnectionError(f"actor {self._name} cannot take up its queues: {error}")
+
+
+def _reply_code(error: BaseException | None) -> int:
+    return error.reply_code if isinstance(error, pika.exceptions.ChannelClosedByBroker) else 0
 
 
 def _ignore(*_: Any) -> None:

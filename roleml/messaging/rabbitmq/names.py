@@ -51,7 +51,7 @@ def inbox_queue(actor: str) -> str:
 
 
 def events_queue(actor: str) -> str:
-    """Events of other actors; every subscribed role of the actor shares the copy."""
+    """Events of other actors, one copy for all roles of this one, and news of who is there."""
     return f"q.{actor}.@events"
 
 
@@ -102,6 +102,10 @@ def inbox_key(actor: str) -> str:
     return f"to.{actor}.@inbox"
 
 
+def dead_key(actor: str) -> str:
+    return f"to.{actor}.@dead"
+
+
 def _arguments(role: str, kind: str, **extra: Any) -> dict[str, Any]:
     return {"x-rml-role": role, "x-rml-kind": kind, **extra}
 
@@ -113,6 +117,10 @@ def request_arguments(endpoint: str, kind: Kind) -> dict[str, Any]:
 
 def inbox_arguments() -> dict[str, Any]:
     return _arguments("@actor", "inbox", **{"x-expires": INBOX_EXPIRES_S * 1000})
+
+
+def dead_arguments() -> dict[str, Any]:
+    return _arguments("@actor", "dead")
 
 
 def will_arguments(actor: str) -> dict[str, Any]:

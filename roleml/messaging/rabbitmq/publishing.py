@@ -48,10 +48,11 @@ class Publisher:
     """
 
     def __init__(
-        self, connection: Connection, name: str, user: str, on_return: Callable[[Outgoing], None]
+        self, connection: Connection, name: str, boot: str, user: str, on_return: Callable[[Outgoing], None]
     ) -> None:
         self._connection = connection
         self._name = name
+        self._boot = boot
         self._user = user
         self._on_return = on_return
         self._channel: pika.channel.Channel | None = None
@@ -136,7 +137,7 @@ class Publisher:
         for message in messages:
             if not message.message_id:
                 self._count += 1
-                message.message_id = f"{self._name}-{self._count}"
+                message.message_id = f"{self._boot}-{self._count}"
             self._tag += 1
             self._unconfirmed[self._tag] = message
             self._by_id[message.message_id] = message

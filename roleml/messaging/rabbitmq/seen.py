@@ -17,6 +17,9 @@ class Seen:
         self._ids: set[str] = set()
         self._size = size
 
+    def __contains__(self, message_id: str) -> bool:
+        return message_id in self._ids
+
     def first_time(self, message_id: str | None) -> bool:
         """Whether this id is new. A message without one always is."""
         if message_id is None:

@@ -15,8 +15,9 @@ from typing import Any
 
 from roleml.messaging.codec import Body
 from roleml.messaging.exceptions import DecodeError
+from roleml.messaging.rabbitmq.seen import Seen
 
-__all__ = ["CHUNK_BYTES", "WHOLE_BYTES", "Arrival", "Transfers", "chunks_of"]
+__all__ = ["CHUNK_BYTES", "WHOLE_BYTES", "Arrival", "TransferError", "Transfers", "checksum", "chunks_of"]
 
 #: RabbitMQ 4 takes messages of at most 16 MiB
 WHOLE_BYTES = 1 << 20
@@ -46,6 +47,14 @@ def checksum(chunk: bytes) -> int:
     return zlib.crc32(chunk)
 
 
+class TransferError(DecodeError):
+    """A transfer was given up; ``tags`` are the deliveries that it consisted of."""
+
+    def __init__(self, message: str, tags: list[int]) -> None:
+        super().__init__(message)
+        self.tags = tags
+
+
 @dataclass
 class Arrival:
     """One transfer under way. ``tags`` are the deliveries that it consists of."""
@@ -62,6 +71,7 @@ class Transfers:
 
     def __init__(self) -> None:
         self._arrivals: dict[str, Arrival] = {}
+        self._given_up = Seen(1000)
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -70,19 +80,22 @@ class Transfers:
         """A chunk has come. A repeated one is dropped.
 
         Raises:
-            DecodeError: it is damaged, or does not follow the last one; the transfer is given up.
+            TransferError: it is damaged, or does not follow the last one; the transfer is given up.
         """
         transfer_id, index = headers.get("transfer"), headers.get("index")
         if not isinstance(transfer_id, str) or not isinstance(index, int):
-            raise DecodeError("a chunk has no transfer id or no index")
+            raise TransferError("a chunk has no transfer id or no index", [tag])
+        if transfer_id in self._given_up:
+            raise TransferError(f"a transfer from {source} was given up before", [tag])
         arrival = self._arrivals.setdefault(transfer_id, Arrival(source))
         arrival.tags.append(tag)
         if index < arrival.next_index:
             return
         if index > arrival.next_index or headers.get("crc") != checksum(chunk) or arrival.source != source:
             del self._arrivals[transfer_id]
+            self._given_up.first_time(transfer_id)
             what = "damaged" if index == arrival.next_index else f"out of order, {arrival.next_index} was due"
-            raise DecodeError(f"chunk {index} of a transfer from {source} is {what}")
+            raise TransferError(f"chunk {index} of a transfer from {source} is {what}", arrival.tags)
         arrival.data += chunk
         arrival.next_index += 1
         arrival.last_s = time.monotonic()
@@ -91,17 +104,14 @@ class Transfers:
         """The message that ends a transfer has come.
 
         Raises:
-            DecodeError: something is missing.
+            TransferError: something is missing.
         """
         arrival = self._arrivals.pop(str(headers.get("transfer")), None)
         if arrival is None or arrival.source != source:
-            raise DecodeError(
-                f"a message from {source} refers to a transfer that never came, or was given up"
-            )
+            raise TransferError(f"{source} refers to a transfer that never came, or was given up", [])
         if len(arrival.data) != headers.get("size"):
-            raise DecodeError(
-                f"a transfer from {source} has {len(arrival.data)} bytes instead of {headers.get('size')}"
-            )
+            size = headers.get("size")
+            raise TransferError(f"{source} sent {len(arrival.data)} bytes instead of {size}", arrival.tags)
         return arrival
 
     def give_up(self, *, source: str | None = None) -> list[Arrival]:
@@ -112,4 +122,6 @@ class Transfers:
             for transfer_id, arrival in self._arrivals.items()
             if (arrival.source == source if source is not None else now - arrival.last_s > STALLED_S)
         ]
+        for transfer_id in lost:
+            self._given_up.first_time(transfer_id)
         return [self._arrivals.pop(transfer_id) for transfer_id in lost]

@@ -6,24 +6,34 @@ takes no messages for a while still delivers and takes acknowledgements.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from roleml.messaging.codec import Body
-from roleml.messaging.envelope import Address, Envelope, Kind
+from roleml.messaging.codec import Body, Codec
+from roleml.messaging.envelope import Address, Answer, Envelope, Failure, FailureKind, Kind
 from roleml.messaging.exceptions import DecodeError, MsgConnectionError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import Connection
 from roleml.messaging.rabbitmq.consuming import Consumer, Endpoint
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
+from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
 from roleml.messaging.rabbitmq.seen import Seen
-from roleml.messaging.rabbitmq.transfers import WHOLE_BYTES, Transfers, checksum, chunks_of
-from roleml.messaging.rabbitmq.wire import MalformedError, envelope_of, headers_of
+from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
+from roleml.messaging.rabbitmq.transfers import (
+    WHOLE_BYTES,
+    Transfers,
+    checksum,
+    chunks_of,
+)
+from roleml.messaging.rabbitmq.wire import MalformedError, headers_of
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 
 __all__ = ["RabbitTransport"]
@@ -35,6 +45,8 @@ TARGETS_PER_UPLOAD = 200
 DRAIN_S = 10.0
 #: How long an actor whose connection was lost may take to come back before it counts as down.
 GRACE_S = 0.8
+#: The same after this process itself was disconnected: the broker may have been down for everyone.
+RETURN_S = 15.0
 
 
 @dataclass
@@ -82,14 +94,6 @@ def _leave(url: str, name: str) -> None:
     shared.consuming.stop()
 
 
-@dataclass
-class _Task:
-    """A task that was delivered and not answered yet, and the deliveries that the broker holds for it."""
-
-    tags: list[int]
-    generation: int
-
-
 class RabbitTransport(Transport):
     """An actor's place at a RabbitMQ broker, whose URL has the form described at ``BrokerURL``."""
 
@@ -97,8 +101,9 @@ class RabbitTransport(Transport):
 
     def __init__(self, name: str, url: str) -> None:
         super().__init__(name)
-        self._url = url
-        self._parsed = BrokerURL.parse(url)
+        self._url = url.replace("{actor}", name)
+        self._parsed = BrokerURL.parse(url, name)
+        self._gate = Gate(name, identity=self._parsed.identity_of(name))
         self._boot = uuid.uuid4().hex
         self._receiver: Receiver | None = None
         self._sender: Receiver
@@ -107,24 +112,31 @@ class RabbitTransport(Transport):
         self._consuming: Connection
         self._reachable: set[str] = set()
         # below: only in the consuming connection's thread
-        self._transfers = Transfers()
-        self._task_transfers = Transfers()
+        # by queue: each queue that a body was sent to delivers its own chunks
+        self._transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
+        self._task_transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
         self._seen = Seen()
-        self._tasks: dict[str, _Task] = {}
+        self._task_generation = 0
+        self._ledger = TaskLedger()
+        self._patient_until_s = 0.0
         self._doubtful: dict[tuple[str, str], Any] = {}
 
     def start(self, receiver: Receiver) -> None:
         shared = _join(self._url, self._parsed, self.name)
         self._receiver = self._sender = receiver
-        self._publisher = Publisher(shared.publishing, self.name, self._parsed.user, self._returned)
+        self._publisher = Publisher(
+            shared.publishing, self.name, self._boot, self._parsed.user, self._returned
+        )
         self._consuming = shared.consuming
         self._consumer = Consumer(
             shared.consuming,
             self.name,
+            self._parsed.user,
             self._boot,
             self._on_message,
             self._on_task,
-            on_return=lambda: self._publish_presence("back"),
+            on_loss=self._on_loss,
+            on_return=self._on_return,
         )
         try:
             self._consumer.start()
@@ -150,11 +162,14 @@ class RabbitTransport(Transport):
     ) -> None:
         self._consumer.bind(endpoint, Endpoint(tuple(services), tuple(tasks), tuple(events)))
 
+    def open(self, endpoint: str) -> None:
+        self._consumer.open(endpoint)
+
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         self._consumer.unbind(endpoint, keep_tasks=keep_tasks)
 
-    def subscribe(self, source: Address, channel: str) -> None:
-        self._consumer.subscribe(source, channel)
+    def subscribe(self, source: Address, channel: str) -> bool:
+        return self._consumer.subscribe(source, channel)
 
     def unsubscribe(self, source: Address, channel: str) -> None:
         self._consumer.unsubscribe(source, channel)
@@ -195,7 +210,7 @@ class RabbitTransport(Transport):
             _lasts(envelope),
         )
         if envelope.kind is Kind.RESULT:
-            message.on_confirm = lambda: self._consumer_post_done(envelope.id)
+            message.on_confirm = lambda: self._task_answered(envelope.id)
         return message
 
     def _upload(
@@ -236,72 +251,150 @@ class RabbitTransport(Transport):
         if envelope is None:
             return
         if envelope.channel == "ping" and envelope.kind is Kind.CONTROL:
-            self._reachable.discard(envelope.target[0])
-            self._sender.presence(envelope.target[0], Presence.DOWN)
+            self._consuming.post(lambda: self._no_answer(envelope.target[0]))
             return
         request = envelope.kind in (Kind.SERVICE, Kind.TASK)
         self._sender.returned(envelope, Absence.NOT_BOUND if request else Absence.NO_ACTOR)
 
     # receiving, in the consuming connection's thread
 
+    def _on_loss(self) -> None:
+        self._patient_until_s = float("inf")
+
+    def _on_return(self) -> None:
+        """Connected again: say so, and find out who left meanwhile.
+
+        The others may have lost the same broker, and get the time to come back, too.
+        """
+        self._publish_presence("back")
+        self._patient_until_s = time.monotonic() + RETURN_S
+        for actor in self._consumer.watched():
+            self._ping(actor)
+
+    def _no_answer(self, actor: str) -> None:
+        """Nobody of that name is connected."""
+        if time.monotonic() < self._patient_until_s:
+            self._consuming.later(GRACE_S, lambda: self._ping(actor))
+        else:
+            self._gone(actor, "nobody of that name is connected")
+
     def _on_message(self, method: Any, properties: Any, body: bytes) -> None:
-        headers = properties.headers or {}
+        headers, envelope = properties.headers or {}, None
+        transfers = self._transfers[method.consumer_tag]
         try:
+            envelope = self._gate.check(Delivery.of(method, properties, body))
             if headers.get("kind") == "presence":
                 self._on_presence(headers)
-            elif headers.get("kind") == "chunk":
-                self._transfers.take(headers.get("from", ""), headers, body, method.delivery_tag)
+            elif envelope is None:
+                transfers.give_up()
+                transfers.take(headers.get("from", ""), headers, body, method.delivery_tag)
             elif self._seen.first_time(properties.message_id):
-                self._deliver(envelope_of(headers), headers, body, self._transfers)
+                frame, _ = _frame(envelope, headers, body, transfers)
+                self._hand_over(envelope, frame)
         except (MalformedError, DecodeError) as e:
-            logger.error("actor %s rejected a message: %s", self.name, e)
+            self._rejected("message", properties, e)
+            if envelope is not None and envelope.kind is Kind.SERVICE:
+                self._fail(envelope, f"{'/'.join(envelope.target)}.{envelope.channel} was not called: {e}")
 
-    def _deliver(self, envelope: Envelope, headers: Any, data: bytes, transfers: Transfers) -> list[int]:
-        """Hand a complete message to the actor; returns the deliveries of its chunks."""
-        tags: list[int] = []
-        frame: bytes | bytearray = data
-        if "transfer" in headers:
-            arrival = transfers.finish(f"{envelope.source[0]}/", headers)
-            frame, tags = arrival.data, arrival.tags
+    def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
+        headers, tag, generation = properties.headers or {}, method.delivery_tag, self._consumer.generation
+        if generation != self._task_generation:  # what an earlier connection delivered in part comes again
+            self._task_transfers.clear()
+            self._task_generation = generation
+        transfers, envelope = self._task_transfers[method.consumer_tag], None
+        try:
+            envelope = self._gate.check(Delivery.of(method, properties, body))
+            if envelope is None:
+                transfers.take(headers.get("from", ""), headers, body, tag)
+            else:
+                self._take_task(envelope, headers, body, transfers, tag, redelivered=method.redelivered)
+        except (MalformedError, DecodeError) as e:
+            self._rejected("task", properties, e)
+            self._consumer.ack_tasks({tag, *getattr(e, "tags", ())}, generation)
+            if envelope is not None:
+                self._fail(envelope, f"{'/'.join(envelope.target)}.{envelope.channel} was not run: {e}")
+
+    def _rejected(self, what: str, properties: Any, error: BaseException) -> None:
+        if self._gate.note(error, properties.user_id):
+            text = "actor %s rejected a %s of broker user %s: %s; more of this kind are only counted"
+            logger.error(text, self.name, what, properties.user_id, error)
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many messages were turned away, by reason."""
+        return {reason.name.lower(): count for reason, count in self._gate.rejected.copy().items()}
+
+    def _take_task(
+        self,
+        envelope: Envelope,
+        headers: Any,
+        body: bytes,
+        transfers: Transfers,
+        tag: int,
+        *,
+        redelivered: bool,
+    ) -> None:
+        generation, crashes = self._task_generation, headers.get("crashes", 0)
+        decision = self._ledger.decide(envelope.id, redelivered=redelivered, crashes=crashes)
+        if decision is Decision.COUNT:
+            # The copy follows behind what waits already; its chunks, if any, stay where they are.
+            again = Outgoing(names.CALL, names.call_key(envelope), headers | {"crashes": crashes + 1}, body)
+            again.persistent = True
+            again.on_confirm = lambda: self._consumer.ack_tasks([tag], generation)
+            self._publisher.publish(again)
+            return
+        frame, tags = _frame(envelope, headers, body, transfers)
+        if decision in (Decision.RUN, Decision.HOLD):
+            self._ledger.hold(envelope.id, [tag, *tags], generation)
+        else:
+            self._consumer.ack_tasks([tag, *tags], generation)
+        if decision is Decision.RUN:
+            self._hand_over(envelope, frame)
+        elif decision is Decision.SET_ASIDE:
+            self._set_aside(envelope, frame, crashes)
+
+    def _set_aside(self, envelope: Envelope, frame: bytes | bytearray, crashes: int) -> None:
+        """Put a task that kills its actor where a person finds it, and tell its caller."""
+        where = f"{'/'.join(envelope.target)}.{envelope.channel}"
+        text = (
+            f"{where} was set aside: actor {self.name} died {crashes} times while running it; "
+            f"the broker keeps it in the queue {names.dead_queue(self.name)}"
+        )
+        logger.error("%s", text)
+        self._consumer.declare_dead_queue()
+        headers = headers_of(envelope) | {"reason": text}
+        kept = bytes(frame[:WHOLE_BYTES])
+        self._publisher.publish(
+            Outgoing(names.CALL, names.dead_key(self.name), headers, kept, persistent=True)
+        )
+        self._fail(envelope, text)
+
+    def _fail(self, request: Envelope, text: str) -> None:
+        """Answer a request that does not get as far as the actor."""
+        answer = Envelope(Kind.RESULT, request.id, request.target, request.source, request.channel)
+        answer = dataclasses.replace(answer, answer=Answer.FAILURE)
+        failure = Codec().encode(Failure(FailureKind.FAILED, text, "", "").parts())
+        self._publisher.publish(self._message(answer, failure.to_frame(), {}))
+
+    def _hand_over(self, envelope: Envelope, frame: bytes | bytearray) -> None:
         receiver = self._receiver
         if receiver is not None:
             receiver.deliver(envelope, Body.from_frame(frame))
-        return tags
 
-    def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
-        headers, tag = properties.headers or {}, method.delivery_tag
-        try:
-            if headers.get("kind") == "chunk":
-                self._task_transfers.take(headers.get("from", ""), headers, body, tag)
-                return
-            envelope = envelope_of(headers)
-            running = self._tasks.get(envelope.id)
-            if running is None:
-                task = self._tasks[envelope.id] = _Task([tag], self._consumer.generation)
-                task.tags += self._deliver(envelope, headers, body, self._task_transfers)
-            else:
-                # Delivered again after a lost connection, and still running here: only hold it anew.
-                tags = (
-                    self._task_transfers.finish(f"{envelope.source[0]}/", headers).tags
-                    if "transfer" in headers
-                    else []
-                )
-                running.tags, running.generation = [tag, *tags], self._consumer.generation
-        except (MalformedError, DecodeError) as e:
-            logger.error("actor %s rejected a task: %s", self.name, e)
-            self._consumer.ack_tasks([tag], self._consumer.generation)
-
-    def _consumer_post_done(self, task_id: str) -> None:
+    def _task_answered(self, task_id: str) -> None:
         """The result of a task is safe with the broker: now the task itself may go."""
-        task = self._tasks.pop(task_id, None)
-        if task is not None:
-            self._consumer.ack_tasks(task.tags, task.generation)
+        self._consuming.post(lambda: self._finish_task(task_id))
+
+    def _finish_task(self, task_id: str) -> None:
+        held = self._ledger.finish(task_id)
+        if held is not None:
+            self._consumer.ack_tasks(held.tags, held.generation)
 
     def _on_presence(self, headers: Any) -> None:
         """``ready`` and ``down`` an actor says itself. ``lost`` says its will, ``back`` the actor after that.
 
-        An actor that lost only its connection is back in a moment, with everything it was about to answer; one
-        that was killed is not. So a will counts once that moment has passed.
+        An actor that lost only its connection is back in a moment, with everything it was about to answer;
+        one that was killed is not. So a will counts once that moment has passed.
         """
         actor, state, boot = (headers.get(key) for key in ("actor", "state", "boot"))
         if not isinstance(actor, str) or not isinstance(boot, str) or actor == self.name:
@@ -313,23 +406,36 @@ class RabbitTransport(Transport):
         if timer is not None:
             self._consuming.cancel(timer)
         if state == "down":
-            self._gone(actor)
+            self._gone(actor, "it said so")
         elif state in ("ready", "back"):
             self._reachable.add(actor)
             receiver = self._receiver
+            self._consumer.announced(actor)
             if state == "ready" and receiver is not None:
                 receiver.presence(actor, Presence.READY)
 
     def _lost(self, actor: str, boot: str) -> None:
         if self._doubtful.pop((actor, boot), None) is not None:
-            self._gone(actor)
+            self._ping(actor)  # it may have a successor already
 
-    def _gone(self, actor: str) -> None:
+    def _gone(self, actor: str, why: str) -> None:
+        logger.debug("%s: actor %s is down: %s", self.name, actor, why)
         self._reachable.discard(actor)
-        self._transfers.give_up(source=f"{actor}/")
+        for transfers in self._transfers.values():
+            transfers.give_up(source=f"{actor}/")
         receiver = self._receiver
         if receiver is not None:
             receiver.presence(actor, Presence.DOWN)
+
+
+def _frame(
+    envelope: Envelope, headers: Any, body: bytes, transfers: Transfers
+) -> tuple[bytes | bytearray, list[int]]:
+    """The whole frame of a message, and the deliveries of its chunks."""
+    if "transfer" not in headers:
+        return body, []
+    arrival = transfers.finish(f"{envelope.source[0]}/", headers)
+    return arrival.data, arrival.tags
 
 
 def _lasts(envelope: Envelope) -> bool:

@@ -1,0 +1,72 @@
+"""Which tasks this actor holds, so that each runs, and none runs twice here. Decisions only: no sockets.
+
+The broker keeps a task until its result is safe. A delivery of a task is one of these:
+
+::
+
+    first delivery            -> RUN
+    again, and running here   -> HOLD    the connection was lost: hold the new delivery instead of the old one
+    again, and finished here  -> DROP    only the acknowledgement was lost
+    again, not known here     -> COUNT   an earlier process of this actor died with it: put it back, with the
+                                         number of deaths in a header, and run that copy
+    the copy, died too often  -> SET_ASIDE
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from roleml.messaging.rabbitmq.seen import Seen
+
+__all__ = ["MAX_CRASHES", "Decision", "Held", "TaskLedger"]
+
+#: A task that ended so many processes of its actor is set aside.
+MAX_CRASHES = 3
+
+
+class Decision(Enum):
+    RUN = "run"
+    HOLD = "hold"
+    DROP = "drop"
+    COUNT = "count"
+    SET_ASIDE = "set aside"
+
+
+@dataclass
+class Held:
+    """The deliveries that the broker keeps for one task, valid within one connection."""
+
+    tags: list[int]
+    generation: int
+
+
+class TaskLedger:
+    """The tasks of one actor process."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+        self._finished = Seen()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def decide(self, task_id: str, *, redelivered: bool, crashes: int) -> Decision:
+        if task_id in self._held:
+            return Decision.HOLD
+        if task_id in self._finished:
+            return Decision.DROP
+        if redelivered:
+            return Decision.COUNT
+        return Decision.SET_ASIDE if crashes >= MAX_CRASHES else Decision.RUN
+
+    def hold(self, task_id: str, tags: list[int], generation: int) -> None:
+        """The task runs here, and these are its deliveries; older ones are void."""
+        self._held[task_id] = Held(tags, generation)
+
+    def finish(self, task_id: str) -> Held | None:
+        """The result is safe; returns the deliveries to acknowledge. Another id is ignored."""
+        held = self._held.pop(task_id, None)
+        if held is not None:
+            self._finished.first_time(task_id)
+        return held

@@ -1,0 +1,235 @@
+"""Lost connections, killed processes, restarted brokers: what callers see, and how often handlers ran."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import roleml.essentials as rml
+from roleml.core.context import ActorProfile, Context
+from tests.broker.node import Node
+
+WORKER = rml.RoleInstanceID("worker", "worker")
+DEADLINE_S = 20.0
+
+CALLEE = textwrap.dedent(
+    """
+    import os, sys, threading, time
+    import roleml.essentials as rml
+    from roleml.core.context import ActorProfile, Context
+
+    class Worker(rml.Role):
+        ticked = rml.Event()
+
+        @rml.Service(expand=True)
+        def pid(self, _): return os.getpid()
+
+        @rml.Service(expand=True)
+        def hang(self, _):
+            print("hanging", flush=True)
+            threading.Event().wait()
+
+        @rml.Task(expand=True)
+        def work(self, _, journal, seconds=0.0, die=False):
+            with open(journal, "a") as file:
+                file.write(f"{os.getpid()}\\n")
+            print("working", flush=True)
+            if die:
+                os.kill(os.getpid(), 9)
+            time.sleep(seconds)
+            return "done"
+
+    actor = rml.Actor(Context.build(ActorProfile("worker")), broker=sys.argv[1])
+    actor.add_role("worker", Worker())
+    actor.start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    actor.stop()
+    """
+)
+
+
+class Callee:
+    """The actor ``worker`` in a process of its own."""
+
+    def __init__(self, url: str, *, ready: bool = True) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CALLEE, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if ready:
+            self.wait_for("ready")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line.strip())
+
+    def wait_for(self, line: str) -> None:
+        while self.lines.get(timeout=DEADLINE_S) != line:
+            pass
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if self.process.stdin.closed:
+            return
+        self.process.stdin.close()
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        self.process.stdout.close()
+
+
+StartCallee = Callable[..., Callee]
+
+
+@pytest.fixture
+def start_callee() -> Iterator[StartCallee]:
+    callees: list[Callee] = []
+
+    def start(url: str, **options: bool) -> Callee:
+        callees.append(Callee(url, **options))
+        return callees[-1]
+
+    yield start
+    for callee in callees:
+        callee.close()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], rml.Actor]]:
+    actors: list[rml.Actor] = []
+
+    def connect(url: str) -> rml.Actor:
+        actors.append(rml.Actor(Context.build(ActorProfile("caller")), broker=url))
+        actors[-1].start()
+        return actors[-1]
+
+    yield connect
+    for actor in actors:
+        actor.stop()
+
+
+Connect = Callable[[str], rml.Actor]
+
+
+def work(caller: rml.Actor, journal: Path, **args: object) -> rml.TaskInvocation:
+    return caller.call_task("x", WORKER, "work", rml.Message({"journal": str(journal), **args}, {}))
+
+
+def runs(journal: Path) -> int:
+    return len(journal.read_text().splitlines())
+
+
+def test_callers_of_a_killed_actor_fail_within_moments_and_are_told_whom_they_lost(
+    broker_url: str, connect: Connect, start_callee: StartCallee
+) -> None:
+    caller, callee = connect(broker_url), start_callee(broker_url)
+    failed: queue.Queue[Exception] = queue.Queue()
+
+    def call() -> None:
+        try:
+            caller.call("x", WORKER, "hang", rml.Message.empty())
+        except rml.HandlerError as e:
+            failed.put(e)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    callee.wait_for("hanging")
+    callee.kill()
+    assert "worker left before worker/worker.hang answered" in str(failed.get(timeout=DEADLINE_S))
+    thread.join(DEADLINE_S)
+    with pytest.raises(rml.HandlerError, match=r"worker"):
+        caller.call("x", WORKER, "pid", rml.Message.empty())
+
+
+def test_a_task_survives_the_process_that_runs_it(
+    broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
+) -> None:
+    caller, callee = connect(broker_url), start_callee(broker_url)
+    task = work(caller, tmp_path / "journal", seconds=0.3, die=False)
+    callee.wait_for("working")
+    callee.kill()
+    start_callee(broker_url)
+    assert task.result(DEADLINE_S) == "done"
+    assert runs(tmp_path / "journal") == 2
+
+
+def test_a_task_for_an_actor_that_is_switched_off_waits_for_it(
+    broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
+) -> None:
+    caller = connect(broker_url)
+    start_callee(broker_url).close()
+    accepted: queue.Queue[rml.TaskInvocation] = queue.Queue()
+    thread = threading.Thread(target=lambda: accepted.put(work(caller, tmp_path / "journal")))
+    thread.start()
+    start_callee(broker_url)
+    assert accepted.get(timeout=DEADLINE_S).result(DEADLINE_S) == "done"
+    thread.join(DEADLINE_S)
+    assert runs(tmp_path / "journal") == 1
+
+
+def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
+    broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
+) -> None:
+    caller, callee = connect(broker_url), start_callee(broker_url)
+    outcome: queue.Queue[Exception | None] = queue.Queue()
+
+    def call() -> None:
+        try:
+            outcome.put(work(caller, tmp_path / "journal", die=True).exception(DEADLINE_S))
+        except rml.HandlerError as e:
+            outcome.put(e)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    for _ in range(3):
+        callee.process.wait(DEADLINE_S)
+        callee = start_callee(broker_url, ready=False)
+    error = outcome.get(timeout=DEADLINE_S)
+    assert isinstance(error, rml.HandlerError)
+    assert "set aside: actor worker died 3 times" in str(error)
+    thread.join(DEADLINE_S)
+    assert runs(tmp_path / "journal") == 3
+    assert caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_calls_and_a_running_task_survive_a_broker_that_goes_and_comes_back(
+    breakable_node: Node,
+    breakable_url: str,
+    connect: Connect,
+    start_callee: StartCallee,
+    tmp_path: Path,
+    how: str,
+) -> None:
+    caller, callee = connect(breakable_url), start_callee(breakable_url)
+    task = work(caller, tmp_path / "journal", seconds=3.0)
+    callee.wait_for("working")
+    if how == "restart":
+        breakable_node.restart()
+    else:
+        breakable_node.kill()
+        breakable_node.start()
+    assert caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid
+    assert task.result(DEADLINE_S) == "done"
+    assert runs(tmp_path / "journal") == 1
+    deadline = time.monotonic() + DEADLINE_S
+    assert work(caller, tmp_path / "again").result(deadline - time.monotonic()) == "done"

@@ -1,0 +1,86 @@
+"""The transport contract on RabbitMQ, and what only this transport has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import roleml.essentials as rml
+from roleml.core.context import ActorProfile, Context
+from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.transport import open_transport
+from tests.messaging.transport_contract import Inbox, Peer, TransportContract
+
+SERVER = rml.RoleInstanceID("server", "echo")
+
+
+@pytest.fixture
+def url(broker_url: str) -> str:
+    return broker_url
+
+
+class TestRabbitTransport(TransportContract):
+    pass
+
+
+class Echo(rml.Role):
+    @rml.Service(expand=True)
+    def echo(self, _: rml.RoleInstanceID, data: object) -> object:
+        return data
+
+    @rml.Task(expand=True)
+    def echo_later(self, _: rml.RoleInstanceID, data: object) -> object:
+        return data
+
+
+def actor(name: str, url: str) -> rml.Actor:
+    return rml.Actor(Context.build(ActorProfile(name)), broker=url)
+
+
+@pytest.mark.parametrize("megabytes", [0.5, 3, 40])
+def test_payloads_of_any_size_travel_both_ways(url: str, megabytes: float) -> None:
+    data = np.random.default_rng(1).random(int(megabytes * 125_000))
+    with actor("server", url) as server, actor("client", url) as client:
+        server.add_role("echo", Echo())
+        server.start()
+        message = rml.Message({}, {"data": data})
+        assert np.array_equal(client.call("x", SERVER, "echo", message), data)
+        assert np.array_equal(client.call_task("x", SERVER, "echo-later", message).result(20), data)
+
+
+def test_a_shared_payload_reaches_many_targets_from_one_upload(url: str) -> None:
+    data = np.arange(500_000)
+    with actor("server", url) as server, actor("client", url) as client:
+        for n in range(4):
+            server.add_role(f"echo{n}", Echo())
+        server.start()
+        group = [rml.RoleInstanceID("server", f"echo{n}") for n in range(4)]
+        results = client.call_group("x", group, "echo", message=rml.Message({}, {"data": data}))
+        assert [target for target, _ in results] == group
+        assert all(np.array_equal(result, data) for _, result in results)
+
+
+def test_a_name_in_use_is_refused_and_the_error_says_so(url: str) -> None:
+    first = Peer("a", url)
+    try:
+        with pytest.raises(MsgConnectionError, match=r"'a' is already connected"):
+            open_transport(url, "a").start(Inbox())
+    finally:
+        first.transport.stop()
+
+
+def test_an_unreachable_host_is_an_error_that_names_it() -> None:
+    with pytest.raises(MsgConnectionError, match=r"cannot connect to amqp://guest@127\.0\.0\.1:1/.*running"):
+        open_transport("amqp://guest:guest@127.0.0.1:1/", "a").start(Inbox())
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        ("amqp://h/?hearbeat=3", "did you mean 'heartbeat'"),
+        ("amqp://h:port/", "not host or host:port"),
+    ],
+)
+def test_a_broken_url_is_explained(bad: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        open_transport(bad, "a")
