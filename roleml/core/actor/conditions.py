@@ -1,7 +1,7 @@
 """Event conditions: which messages a subscriber wants, judged by their args.
 
 A condition is ``name`` or ``name__operator`` with a literal: ``{'loss__lt': 0.5, 'phase': 'train'}``. All of
-them must hold. A name that is missing from the args, and a comparison that the types do not allow, do not hold.
+them must hold. A name that is missing from the args does not, nor a comparison that the types do not allow.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A message is emitted under the order lock of its channel: handed by reference to the subscriptions on this
 actor, and published once to the broker if any other actor subscribed. What arrives from the broker is decoded
-once and handed on in the same way. Each subscription has a lane, so its handlers start in the order of emission.
+once and handed on in the same way. Each subscription has a lane: its handlers start in the order of emission.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ class Events:
         return source
 
     def _check_still_there(self, source: Source) -> None:
-        """Raise ``StatusError`` if the source ended while it was subscribed to: then nobody else would tell."""
+        """Raise ``StatusError`` if the source ended while it was subscribed to: nobody else would tell."""
         if self._sources.get(source.origin) is not source:
             raise StatusError(f"{source.origin.source} ended while it was subscribed to")
 
@@ -386,8 +386,8 @@ class Events:
 def _channel_of(target: object, channel_name: str) -> ChannelID:
     if not isinstance(target, tuple) or len(target) != 2:
         raise TypeError(
-            f"{target!r} is not a role instance; use RoleInstanceID(actor, role), or @EventHandler to subscribe "
-            "to all members of a relationship"
+            f"{target!r} is not a role instance; use RoleInstanceID(actor, role), or @EventHandler to "
+            "subscribe to all members of a relationship"
         )
     return ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
 

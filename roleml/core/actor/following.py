@@ -220,7 +220,7 @@ class Following:
 def _resolve(
     name: str, attribute_name: str, role: Role, properties: EventHandlerProperties
 ) -> EventHandlerProperties | None:
-    """The declaration with ``attribute(...)`` replaced by this instance's values; ``None`` if one is missing."""
+    """The declaration with the values of this instance for ``attribute(...)``; ``None`` if one is missing."""
     values: dict[str, Any] = {}
     for key, value in properties.conditions.items():
         if isinstance(value, attribute):
@@ -228,7 +228,8 @@ def _resolve(
                 value = getattr(role, value.name)
             except AttributeError:
                 logger.error(
-                    "role %s will not receive %s: its condition %r needs the attribute %r, which %s does not have",
+                    "role %s will not receive %s: "
+                    "its condition %r needs the attribute %r, which %s does not have",
                     name, properties.channel_name, key, value.name, type(role).__name__,
                 )  # fmt: skip
                 return None

@@ -41,8 +41,8 @@ class Emission(NamedTuple):
 class Subscription:
     """One handler of role ``subscriber`` for one channel.
 
-    ``tag`` tells the handlers of one role apart: the attribute name of a declared handler, or empty for the one
-    that the role subscribed by itself.
+    ``tag`` tells the handlers of one role apart: the attribute name of a declared handler, or empty for the
+    one that the role subscribed by itself.
     """
 
     subscriber: str
@@ -75,7 +75,7 @@ class Subscription:
             self._ended = True
 
     def take(self, emission: Emission) -> bool:
-        """Whether to deliver this message now. A ``once`` subscription says so a single time, and has ended."""
+        """Whether to deliver this message now. A ``once`` subscription says so a single time, and ends."""
         with self._lock:
             if self._since is None and not self._ended:
                 self._early.append(emission)
@@ -136,7 +136,7 @@ class Inlet:
     """All subscriptions of this actor to one channel, in the order they were made.
 
     Whoever adds or removes one holds ``gate``, also while the source and the transport are told that nobody
-    here listens any more: who subscribes at that moment comes after. A ``closed`` inlet takes no subscription.
+    here listens any more: who subscribes at that moment comes after. A ``closed`` inlet takes no more.
     """
 
     def __init__(self) -> None:

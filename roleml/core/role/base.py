@@ -59,8 +59,8 @@ class Role:
     """One responsibility of a distributed-learning architecture.
 
     A subclass declares channels (``@Service``, ``@Task``, ``Event``, ``@EventHandler``) and workloads
-    (``Element``, ``Factory``) in its body, and talks to other roles with the methods below. The runtime adds no
-    locking: handlers of one role run in parallel.
+    (``Element``, ``Factory``) in its body, and talks to other roles with the methods below. The runtime adds
+    no locking: handlers of one role run in parallel.
 
     A *target* is either a role instance id, or the name of a relationship of this actor. A relationship
     stands for its smallest member; one without members stands for the local role of that name.
@@ -233,8 +233,8 @@ class Role:
 
         Args:
             on_call_error: what to do about a member that does not accept (``KEEP`` makes no sense here).
-            on_result: called with each member and its finished invocation, successful or not, from any thread,
-                possibly before this returns.
+            on_result: called with each member and its finished invocation, successful or not, from any
+                thread, possibly before this returns.
 
         Raises:
             ValueError: ``KEEP``, or ``messages`` together with a shared message.

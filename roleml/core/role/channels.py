@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.naming import to_standardized_name
@@ -72,8 +72,8 @@ class HandlerDecorator:
     """Turns a method into a message handler.
 
     A handler is called as ``handler(self, caller, args, payloads)``. With ``expand=True`` the contents of
-    both parts arrive as keyword arguments instead: ``method(self, caller, **args, **payloads)``; a key that is
-    missing, unexpected or in both parts is a ``TypeError`` of the handler.
+    both parts arrive as keyword arguments instead: ``method(self, caller, **args, **payloads)``; a key that
+    is missing, unexpected or in both parts is a ``TypeError`` of the handler.
     """
 
     def __init__(self, *, expand: bool = False) -> None:
@@ -128,7 +128,7 @@ def Service(channel_name: Handler, /) -> Handler: ...
 def Service(
     channel_name: str | None = None, *, name: str | None = None, expand: bool = False
 ) -> HandlerDecorator: ...
-def Service(
+def Service(  # noqa: N802  # a declaration, written like EventHandler
     channel_name: str | Callable[..., Any] | None = None, *, name: str | None = None, expand: bool = False
 ) -> Any:
     """Declare a service: a synchronous call, whose caller waits for the handler's value.
@@ -145,11 +145,14 @@ def Task(channel_name: Handler, /) -> Handler: ...
 def Task(
     channel_name: str | None = None, *, name: str | None = None, expand: bool = False
 ) -> HandlerDecorator: ...
-def Task(
+def Task(  # noqa: N802
     channel_name: str | Callable[..., Any] | None = None, *, name: str | None = None, expand: bool = False
 ) -> Any:
-    """Declare a task: an asynchronous call, whose caller gets a :class:`~roleml.core.role.types.TaskInvocation`
-    as soon as the call is accepted. Otherwise like :func:`Service`."""
+    """Declare a task: an asynchronous call, whose caller gets a
+    :class:`~roleml.core.role.types.TaskInvocation` as soon as the call is accepted.
+
+    Otherwise like :func:`Service`.
+    """
     return _declare(ChannelType.TASK, channel_name, name, expand)
 
 
@@ -178,7 +181,8 @@ class EventHandler(HandlerDecorator):
         super().__init__(expand=expand)
         if not isinstance(relationship, str):
             raise TypeError(
-                "EventHandler needs the name of a relationship and of a channel: @EventHandler('trainer', 'done')"
+                "EventHandler needs the name of a relationship and of a channel: "
+                "@EventHandler('trainer', 'done')"
             )
         self.properties = EventHandlerProperties(
             relationship, to_standardized_name(channel_name), dict(conditions or {}), mode, extra_filter
@@ -217,7 +221,7 @@ class Event:
     def emit(
         self, args: Args | None = None, payloads: Payloads | None = None, *, message: Message | None = None
     ) -> None:
-        """Publish to whoever subscribed; returns when every delivery is on its way, without waiting for handlers.
+        """Publish to whoever subscribed; returns when every delivery is on its way, and waits for no handler.
 
         While the role is paused it waits. A subscriber that cannot be reached is logged, never raised.
 
@@ -228,7 +232,8 @@ class Event:
         """
         if self._role is None:
             raise RuntimeError(
-                f"event {self.channel_name!r} has no role to emit from; emit through a role instance: self.{self.channel_name.replace('-', '_')}.emit(...)"
+                f"event {self.channel_name!r} has no role to emit from; emit through a role instance: "
+                f"self.{self.channel_name.replace('-', '_')}.emit(...)"
             )
         if message is None:
             message = Message(args or {}, payloads or {})

@@ -42,8 +42,8 @@ class Message(NamedTuple):
     and are never logged. Receivers treat both as read-only.
     """
 
-    args: Args = {}  # noqa: RUF012  # read-only by contract, and a named tuple's default
-    payloads: Payloads = {}  # noqa: RUF012
+    args: Args = {}  # read-only by contract, and a named tuple's default
+    payloads: Payloads = {}
 
     @staticmethod
     def empty() -> Message:
