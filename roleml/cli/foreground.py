@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -68,15 +68,20 @@ class StopSignals:
     In another thread than the main one this does nothing, as signals are none of its business.
     """
 
-    def __init__(self, again: Callable[[int], object] | None = None) -> None:
+    def __init__(
+        self,
+        again: Callable[[int], object] | None = None,
+        numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM),
+    ) -> None:
         self.received: int | None = None
+        self._numbers = numbers
         self._again = again or leave_at_once
         self._raises = True
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._numbers:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -108,14 +113,16 @@ def leave_at_once(number: int) -> None:
 
 
 def run_gracefully(
-    prepare: Callable[[], BaseActor], serve: Callable[[BaseActor], object] | None = None
+    prepare: Callable[[], BaseActor],
+    serve: Callable[[BaseActor], object] | None = None,
+    signals: StopSignals | None = None,
 ) -> int | None:
     """Make an actor, run it, and stop it whatever happens, also by Ctrl-C or SIGTERM.
 
     `serve` returns when the actor shall stop; by default that is `actor.run`. Returns the exit code of the
     signal that ended it, None if none did. Raises what making and running the actor raises.
     """
-    with StopSignals() as signals:
+    with signals or StopSignals() as signals:
         actor: BaseActor | None = None
         try:
             actor = prepare()
@@ -137,7 +144,8 @@ def prepare(launch: Launch) -> BaseActor:
     """Build the actor. Raises as `BaseActorBuilder.build`."""
     builder = launch.builder()
     with broker_chosen(launch.broker):
-        return builder.build()
+        actor: BaseActor = builder.build()
+    return actor
 
 
 def until_done(actor: BaseActor) -> None:
@@ -167,7 +175,8 @@ def until_done(actor: BaseActor) -> None:
 def when_all_returned(actor: BaseActor, then: Callable[[dict[str, BaseException]], object]) -> int:
     """Call `then` once, with what was raised, when the run() of all `Runnable` roles is over.
 
-    For an actor that was not started. Returns how many such roles it has. Roles that others deploy later do not count.
+    For an actor that was not started. Roles that others deploy later do not count.
+    Returns how many such roles it has.
     """
     from roleml.shared.interfaces import Runnable
 

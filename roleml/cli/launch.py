@@ -139,7 +139,7 @@ def _require_mapping(value: Any, where: object) -> None:
 
 
 def choose(launches: Sequence[Launch], name: str | None, path: object) -> Launch:
-    """The actor of that name, or the only one. Raises CommandError if there is none, or no name where needed."""
+    """The actor of that name, or the only one. Raises CommandError if that is nobody."""
     names = [launch.name for launch in launches]
     if name is not None:
         for launch in launches:
