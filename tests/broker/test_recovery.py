@@ -20,7 +20,7 @@ from roleml.core.context import ActorProfile, Context
 from tests.broker.node import Node
 
 WORKER = rml.RoleInstanceID("worker", "worker")
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 CALLEE = textwrap.dedent(
     """
@@ -137,6 +137,7 @@ def runs(journal: Path) -> int:
     return len(journal.read_text().splitlines())
 
 
+@pytest.mark.timeout(90)
 def test_callers_of_a_killed_actor_fail_within_moments_and_are_told_whom_they_lost(
     broker_url: str, connect: Connect, start_callee: StartCallee
 ) -> None:
@@ -159,6 +160,7 @@ def test_callers_of_a_killed_actor_fail_within_moments_and_are_told_whom_they_lo
         caller.call("x", WORKER, "pid", rml.Message.empty())
 
 
+@pytest.mark.timeout(90)
 def test_a_task_survives_the_process_that_runs_it(
     broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_task_survives_the_process_that_runs_it(
     assert runs(tmp_path / "journal") == 2
 
 
+@pytest.mark.timeout(90)
 def test_a_task_for_an_actor_that_is_switched_off_waits_for_it(
     broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_a_task_for_an_actor_that_is_switched_off_waits_for_it(
     assert runs(tmp_path / "journal") == 1
 
 
+@pytest.mark.timeout(120)
 def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
     broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
 ) -> None:
@@ -193,7 +197,7 @@ def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
 
     def call() -> None:
         try:
-            outcome.put(work(caller, tmp_path / "journal", die=True).exception(DEADLINE_S))
+            outcome.put(work(caller, tmp_path / "journal", die=True).exception(100))
         except rml.HandlerError as e:
             outcome.put(e)
 
@@ -202,7 +206,7 @@ def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
     for _ in range(3):
         callee.process.wait(DEADLINE_S)
         callee = start_callee(broker_url, ready=False)
-    error = outcome.get(timeout=DEADLINE_S)
+    error = outcome.get(timeout=100)
     assert isinstance(error, rml.HandlerError)
     assert "set aside: actor worker died 3 times" in str(error)
     thread.join(DEADLINE_S)
