@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
@@ -31,6 +32,7 @@ __all__ = [
     "profiled",
     "require_viztracer",
     "run_gracefully",
+    "tell",
     "until_done",
     "when_all_returned",
 ]
@@ -250,6 +252,12 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, MsgConnectionError):
         return NO_BROKER
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+
+
+def tell(program: str, error: BaseException) -> int:
+    """Say what happened, and return the exit code for it."""
+    print(f"{program}: error: {describe(error)}", file=sys.stderr)
+    return exit_code(error)
 
 
 def describe(error: BaseException) -> str:

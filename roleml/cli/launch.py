@@ -23,7 +23,9 @@ __all__ = [
     "Profiling",
     "add_arguments",
     "broker_chosen",
+    "choose",
     "profiling_of",
+    "read_launch",
     "read_launches",
     "refuse_containers",
     "with_arguments",
@@ -87,6 +89,13 @@ def broker_chosen(url: str | None) -> Iterator[None]:
 
 
 # files
+
+
+def read_launch(path: str | os.PathLike[str]) -> Launch:
+    """The actor whose configuration a file is. Raises as `read_launches`."""
+    document, marks = _read(path)
+    _require_mapping(document, path)
+    return Launch(document, marks)
 
 
 def read_launches(path: str | os.PathLike[str], common: str | os.PathLike[str] | None = None) -> list[Launch]:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from roleml.cli.command import CommandError
 from roleml.cli.foreground import (
-    describe,
-    exit_code,
     prepare,
     profiled,
     require_viztracer,
     run_gracefully,
+    tell,
     until_done,
 )
 from roleml.cli.launch import Launch, add_arguments, choose, read_launches, refuse_containers, with_arguments
 
-__all__ = ["register", "run"]
+__all__ = ["register", "run", "run_launch"]
 
 DESCRIPTION = """\
 Run one actor in this process, until it is stopped: by Ctrl-C or SIGTERM, which stop it gracefully (a second
@@ -63,8 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     except CommandError:
         raise
     except Exception as error:  # noqa: BLE001  # the program ends here; a traceback is in the log
-        print(f"roleml run: error: {describe(error)}", file=sys.stderr)
-        return exit_code(error)
+        return tell("roleml run", error)
 
 
 def run_launch(launch: Launch, *, exit_when_done: bool = False) -> int | None:
