@@ -22,10 +22,14 @@ import pika.exceptions
 
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
+from roleml.messaging.rabbitmq.refusals import explain
 
 __all__ = ["Connection", "Session", "Steps", "run_steps"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
+if logging.getLogger("pika").level == logging.NOTSET:
+    # What it reports as errors, several times and with tracebacks, comes back to us and is explained once
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
 #: a broker in the minority of a cluster accepts connections and then never answers
@@ -72,7 +76,7 @@ class Connection:
         self._thread.start()
         self._first.wait()
         if self._first_error is not None:
-            raise MsgConnectionError(_explain(self._url, self._first_error)) from self._first_error
+            raise MsgConnectionError(explain(self._url, self._first_error)) from self._first_error
 
     def post(self, action: Callable[[], Any]) -> None:
         """Run ``action`` in the connection's thread, after what was posted before."""
@@ -166,7 +170,7 @@ class Connection:
             self._stopping = True
             self._first.set()
         elif self._first.is_set():
-            logger.warning("%s", _explain(self._url, error))
+            logger.warning("%s", explain(self._url, error))
         connection.ioloop.stop()
 
     def _closed(self, connection: pika.SelectConnection, reason: BaseException) -> None:
@@ -238,24 +242,3 @@ def run_steps(
 
     channel.add_on_close_callback(lambda _, reason: finish(reason))
     advance(None)
-
-
-def _explain(url: BrokerURL, error: BaseException) -> str:
-    """Foreign exceptions, in words that tell what to do."""
-    text = f"cannot connect to {url}: {type(error).__name__} {error}".strip()
-    kinds = {type(cause).__name__ for cause in _causes(error)}
-    if "ProbableAuthenticationError" in kinds:
-        return f"{text}; the user name or the password is wrong"
-    if "ProbableAccessDeniedError" in kinds:
-        return f"{text}; the vhost does not exist, or user {url.user!r} may not use it"
-    if "SSLCertVerificationError" in kinds:
-        return f"{text}; the broker's certificate is not signed by the given cafile, or names another host"
-    return f"{text}; is the broker running there?"
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found = [error]
-    for item in getattr(error, "args", ()):
-        if isinstance(item, BaseException):
-            found += _causes(item)
-    return found
