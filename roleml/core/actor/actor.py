@@ -23,7 +23,7 @@ from roleml.core.role.base import Role
 from roleml.core.role.elements import ElementImplementation
 from roleml.core.role.exceptions import ChannelNotFoundError
 from roleml.core.role.types import EventSubscriptionMode, Message, TaskInvocation
-from roleml.core.status import Status, StatusTransferCallbackError
+from roleml.core.status import Status, StatusError, StatusTransferCallbackError, executions_here
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Kind
 from roleml.messaging.exceptions import HandshakeError, HandwaveError, MessagingError
@@ -149,6 +149,7 @@ class BaseActor:
         """
         check_name("role", name)
         with self.management_lock:
+            self._check_not_stopping(f"host role {name!r}")
             control = self.role_status_manager.add_role(name)
             try:
                 role.attach(name, self)
@@ -182,6 +183,7 @@ class BaseActor:
             StatusTransferCallbackError: it could not start; it is not hosted any more.
         """
         with self.management_lock:
+            self._check_not_stopping(f"start role {name!r}")
             control = self.role_status_manager.ctrls.get(name)
             if control is None:
                 raise RuntimeError(
@@ -223,7 +225,7 @@ class BaseActor:
 
         Raises:
             RuntimeError: the actor was started or stopped before.
-            StatusTransferCallbackError: a role could not start. Earlier ones are in service: call :meth:`stop`.
+            StatusTransferCallbackError: a role could not start. Earlier ones are in service: :meth:`stop`.
         """
         with self.management_lock:
             if self._running or self._stopping:
@@ -255,12 +257,31 @@ class BaseActor:
         self._runnables.when_returned(listener)
 
     def stop(self) -> None:
-        """End all roles, in reverse order, and leave the broker. May be called from any thread, and again."""
+        """End all roles, in reverse order, and leave the broker. May be called from any thread, and again.
+
+        A further call waits for the first one to finish, unless it comes from ``run()`` of a role of this
+        actor, which the first one waits for.
+
+        Raises:
+            StatusError: called by a handler of this actor, which would have to wait for itself.
+        """
+        if not self._stopping and self._executes_here():
+            raise StatusError(
+                f"actor {self.profile.name} cannot be stopped by a handler of its own, which it would have "
+                "to wait for; let another thread do it"
+            )
         with self.management_lock:
-            if self._stopping:
-                return
-            self._stopping = True
-            self._before_stop()
+            stopping, self._stopping = self._stopping, True
+            if not stopping:
+                self._before_stop()
+        if not stopping:
+            self._stop()
+        elif not self._runnables.runs_here() and not self._executes_here():
+            self._ended.wait()
+
+    def _stop(self) -> None:
+        # Not under the management lock: a handler that waits for it is waited for here.
+        try:
             for name, control in reversed(list(self.role_status_manager.ctrls.items())):
                 try:
                     control.terminate(force=True)
@@ -271,17 +292,27 @@ class BaseActor:
                     self.handwave(name)
                 except HandwaveError as e:
                     self.logger.warning("%s", e)
+        finally:  # also when interrupted, by another Ctrl-C
             self._mailbox.stop()
-        self.logger.info("actor now stopped")
-        self._ended.set()  # last: the process may end with this
+            self.logger.info("actor now stopped")
+            self._ended.set()  # last: the process may end with this
+
+    def _executes_here(self) -> bool:
+        controls = self.role_status_manager.ctrls.values()
+        return any(ticket.control in controls for ticket in executions_here())
+
+    def _check_not_stopping(self, purpose: str) -> None:
+        if self._stopping:
+            raise RuntimeError(f"actor {self.profile.name} cannot {purpose}: it is stopping")
 
     def _before_stop(self) -> None: ...
 
     # a role's life: what happens on entering each status, in this order
 
     def _role_starting(self, name: str, old: Status) -> None:
-        self._elements.apply_defaults(name)
-        self._following.start(name)
+        with self.ctx.activate():
+            self._elements.apply_defaults(name)
+            self._following.start(name)
 
     def _role_ready(self, name: str, old: Status) -> None:
         self.logger.info("role instance (%s) is READY", name)
@@ -291,11 +322,12 @@ class BaseActor:
             self._runnables.start(name, self._roles[name])
 
     def _role_finalizing(self, name: str, old: Status) -> None:
-        self._runnables.stop(name)
-        self._calls.remove_role(name, keep_tasks=self._stopping)
-        self._following.remove_role(name)
-        self._events.remove_role(name)
-        self._elements.finalize(name)
+        with self.ctx.activate():
+            self._runnables.stop(name)
+            self._calls.remove_role(name, keep_tasks=self._stopping)
+            self._following.remove_role(name)
+            self._events.remove_role(name)
+            self._elements.finalize(name)
 
     def _role_terminated(self, name: str, old: Status) -> None:
         self._roles.pop(name, None)
@@ -360,7 +392,7 @@ class BaseActor:
             raise HandshakeError(f"actor {actor_name} did not take the handshake: {e}") from e
 
     def handwave(self, actor_name: str) -> None:
-        """Say goodbye to another actor, which removes this one from its contacts. Raises ``HandwaveError``."""
+        """Say goodbye to another actor, which then forgets this one. Raises ``HandwaveError``."""
         try:
             self._control_call(actor_name, "handwave", self.profile.name)
         except MessagingError as e:
@@ -405,8 +437,9 @@ class Actor(BaseActor):
         context.relationships.add_to_relationship("/", RoleInstanceID(context.profile.name, NATIVE_ROLE_NAME))
 
     def start(self) -> None:
-        super().start()
-        self.native_role.begin()
+        with self.management_lock:  # stop() comes before or after, not in between
+            super().start()
+            self.native_role.begin()
 
     def _before_stop(self) -> None:
         self.native_role.end()
@@ -416,9 +449,9 @@ def _seals(key_file: str | os.PathLike[str] | None) -> Seals:
     key = load_key(key_file)
     if key is None:
         raise ValueError(
-            "allow_pickle: true lets peers run code here, so on a broker outside of this process each message "
-            "with a pickle must be signed with a key that they share. Make one with python -c 'import secrets; "
-            "print(secrets.token_hex(32))', and name its file as pickle_key_file in the configuration of "
+            "allow_pickle: true lets peers run code here, so on a broker outside of this process each "
+            "message with a pickle must be signed with a key that they share. Make one with python -c "
+            "'import secrets; print(secrets.token_hex(32))', and name its file as pickle_key_file in the configuration of "
             f"every actor, or set {KEY_VARIABLE} to it; without allow_pickle, data travels as before"
         )
     return Seals(key)

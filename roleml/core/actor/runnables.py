@@ -48,11 +48,23 @@ class Runnables:
         for listener in list(self._listeners):
             listener(name, failure)
 
+    def runs_here(self) -> bool:
+        """Whether the calling thread is that of a role."""
+        return any(thread is threading.current_thread() for _, thread in list(self._threads.values()))
+
     def stop(self, name: str) -> None:
         """Ask the role to stop, if it still runs, and wait until it has."""
-        role, thread = self._threads.pop(name, (None, None))
-        if role is None or thread is None or not thread.is_alive():
+        if name not in self._threads:
             return
+        role, thread = self._threads[name]
+        try:
+            if thread.is_alive():
+                self._end(name, role, thread)
+        finally:
+            del self._threads[name]
+
+    @staticmethod
+    def _end(name: str, role: Runnable, thread: threading.Thread) -> None:
         try:
             role.stop()
         except Exception:
