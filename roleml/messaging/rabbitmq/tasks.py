@@ -6,7 +6,7 @@ The broker keeps a task until its result is safe. A delivery of a task is one of
 
     first delivery            -> RUN
     again, and running here   -> HOLD    the connection was lost: hold the new delivery instead of the old one
-    again, and finished here  -> DROP    only the acknowledgement was lost
+    again, and finished here  -> DROP    only the acknowledgement was lost; or a copy that counts more
     again, not known here     -> COUNT   an earlier process of this actor died with it: put it back, with the
                                          number of deaths in a header, and run that copy
     the copy, died too often  -> SET_ASIDE
@@ -47,6 +47,7 @@ class TaskLedger:
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
         self._finished = Seen()
+        self._counted: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -56,9 +57,21 @@ class TaskLedger:
             return Decision.HOLD
         if task_id in self._finished:
             return Decision.DROP
+        # A process may die before it has let go of the delivery that it replaced by a copy: of several
+        # copies, only the one that counted most deaths goes on.
+        counted = self._counted.get(task_id, 0)
         if redelivered:
+            if crashes < counted:
+                return Decision.DROP
+            self._counted[task_id] = crashes + 1
             return Decision.COUNT
-        return Decision.SET_ASIDE if crashes >= MAX_CRASHES else Decision.RUN
+        if crashes < counted:
+            return Decision.DROP
+        self._counted.pop(task_id, None)
+        if crashes < MAX_CRASHES:
+            return Decision.RUN
+        self._finished.first_time(task_id)
+        return Decision.SET_ASIDE
 
     def hold(self, task_id: str, tags: list[int], generation: int) -> None:
         """The task runs here, and these are its deliveries; older ones are void."""
