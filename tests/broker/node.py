@@ -194,8 +194,9 @@ class Node(Administration):
         if "rabbitmq_management" in self.plugins:
             settings["management.tcp.ip"] = "127.0.0.1"
             settings["management.tcp.port"] = str(self.management_port)
-        if self.server.version >= (4,):
-            # What the next version refuses is refused in the tests already.
+        if self.server.version >= (4, 2):
+            # What upstream refuses and Debian permits. Older versions check it against a database that is not
+            # loaded yet, and then some restarts fail.
             for feature in ("transient_nonexcl_queues", "global_qos"):
                 settings[f"deprecated_features.permit.{feature}"] = "false"
         return settings | self.extra_settings
