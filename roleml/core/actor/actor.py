@@ -335,7 +335,7 @@ class BaseActor:
 
     @staticmethod
     def _bind_plugins(role: Role) -> None:
-        for names in role.plugin_attributes.values():
+        for names in type(role).plugin_attributes.values():
             for attribute_name in names:
                 plugin = getattr(type(role), attribute_name)
                 setattr(role, attribute_name, plugin.bind(role, attribute_name))
@@ -451,7 +451,8 @@ def _seals(key_file: str | os.PathLike[str] | None) -> Seals:
         raise ValueError(
             "allow_pickle: true lets peers run code here, so on a broker outside of this process each "
             "message with a pickle must be signed with a key that they share. Make one with python -c "
-            "'import secrets; print(secrets.token_hex(32))', and name its file as pickle_key_file in the configuration of "
-            f"every actor, or set {KEY_VARIABLE} to it; without allow_pickle, data travels as before"
+            "'import secrets; print(secrets.token_hex(32))', and name its file as pickle_key_file in the "
+            f"configuration of every actor, or set {KEY_VARIABLE} to it; without allow_pickle, data travels "
+            "as before"
         )
     return Seals(key)

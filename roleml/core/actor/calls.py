@@ -92,7 +92,7 @@ class Calls:
 
     def add_role(self, name: str, role: Role) -> None:
         self._roles[name] = role
-        self._mailbox.transport.bind(name, role.services, role.tasks, role.events)
+        self._mailbox.transport.bind(name, type(role).services, type(role).tasks, type(role).events)
 
     def open_role(self, name: str) -> None:
         """The role is ready: tasks that wait for it may come."""
@@ -188,7 +188,7 @@ class Calls:
                 f"actor {self._ctx.profile.name} hosts no role named {name!r}"
                 f"{did_you_mean(name, self._roles)}"
             )
-        channels = role.services if kind == "service" else role.tasks
+        channels = type(role).services if kind == "service" else type(role).tasks
         attribute_name = channels.get(channel)
         if attribute_name is None:
             raise ChannelNotFoundError(_no_channel(role, channel, kind, channels))
@@ -235,6 +235,6 @@ def _parts(content: Any, where: str) -> tuple[Args, Payloads]:
 
 def _no_channel(role: Role, channel: str, kind: str, channels: Iterable[str]) -> str:
     other, verb = ("task", "call_task") if kind == "service" else ("service", "call")
-    if channel in (role.tasks if other == "task" else role.services):
+    if channel in (type(role).tasks if other == "task" else type(role).services):
         return f"{role.id}.{channel} is a {other}, not a {kind}: use {verb}"
     return f"{role.id} has no {kind} named {channel!r}{did_you_mean(channel, channels)}"

@@ -74,7 +74,7 @@ class Events:
     def add_role(self, name: str, role: Role) -> None:
         with self._lock:
             self._listeners[name] = _Listener()
-            for channel in role.events:
+            for channel in type(role).events:
                 origin = ChannelID(RoleInstanceID(self._ctx.profile.name, name), channel)
                 self._sources[origin] = Source(origin)
 

@@ -73,7 +73,7 @@ class Following:
     def add_role(self, name: str, role: Role) -> None:
         """Note the role's handlers."""
         followers = []
-        for attribute_name, properties in role.event_handlers.items():
+        for attribute_name, properties in type(role).event_handlers.items():
             resolved = _resolve(name, attribute_name, role, properties)
             if resolved is not None:
                 followers.append(_Follower(name, attribute_name, role, resolved))

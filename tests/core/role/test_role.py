@@ -113,3 +113,23 @@ def test_a_task_invocation_is_known_by_its_methods() -> None:
 
     assert isinstance(Done(), TaskInvocation)
     assert not isinstance(object(), TaskInvocation)
+
+
+def test_a_role_may_have_attributes_called_like_the_registries(actors: Actors) -> None:
+    class Busy(Role):
+        def __init__(self) -> None:
+            super().__init__()
+            self.services: Any = 1
+            self.tasks: Any = [1]
+            self.events: Any = None
+            self.subscriptions: Any = object()
+            self.plugin_attributes: Any = 0
+            self.event_handlers: Any = 0
+
+        @Service
+        def ask(self, caller: RoleInstanceID, args: Any, payloads: Any) -> Any:
+            return self.tasks
+
+    probe = Probe()
+    actors.start("A", {"busy": Busy(), "probe": probe})
+    assert probe.call("busy", "ask") == [1]
