@@ -23,6 +23,7 @@ import pika.exceptions
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.refusals import explain
+from roleml.messaging.rabbitmq.tuning import MergingConnection, tune_reads
 
 __all__ = ["Connection", "Session", "Steps", "run_steps"]
 
@@ -73,6 +74,7 @@ class Connection:
         Raises ``ValueError`` for files of the URL that cannot be used.
         """
         self._url.parameters(0, "", {})  # raises here what is wrong with the files that it names
+        tune_reads()
         self._thread.start()
         self._first.wait()
         if self._first_error is not None:
@@ -145,7 +147,7 @@ class Connection:
 
     def _connect(self) -> pika.SelectConnection:
         name = f"roleml {self._purpose} pid={os.getpid()} host={socket.gethostname()}"
-        return pika.SelectConnection(
+        return MergingConnection(
             self._url.parameters(self._attempt, name, {"purpose": self._purpose}),
             on_open_callback=self._opened,
             on_open_error_callback=self._not_opened,
