@@ -56,6 +56,7 @@ COMPONENTS: dict[str, list[tuple[str, Kind, str | None]]] = {
         ("ProcedureProviderDisabled", "provider", "disabled"),
         ("MessagingComponentDisabled", "messaging", "disabled"),
     ],
+    "roleml.core.actor.group.base": [("CollectiveImplementor", "collective", None)],
     "roleml.core.actor.group.impl.threaded": [("ThreadedCollectiveImplementor", "collective", "parallel")],
     "roleml.core.actor.group.impl.sequential": [
         ("SequentialCollectiveImplementor", "collective", "sequential")

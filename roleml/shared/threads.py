@@ -67,7 +67,7 @@ class ElasticPool:
             job, worker.job = worker.job, None
             try:
                 job()
-            except Exception:
+            except BaseException:  # even SystemExit: it is nobody else's, and the next job needs the thread
                 logger.exception("a background job failed")
             del job  # its results may be large; do not hold them while idle
             with self._lock:

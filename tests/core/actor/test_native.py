@@ -113,10 +113,12 @@ def test_only_managers_may_use_it(actors: Actors, kind: str, channel: str, args:
     actor = actors.start("W", {"shop": Shop(), "neighbour": neighbour})
     actors.start("S", {"stranger": stranger})
     for probe in (stranger, neighbour):
-        with pytest.raises(CallerError, match=rf"{probe.id} is not in the relationship 'manager'"):
-            if kind == "service":
+        text = rf"{probe.id} is not in the relationship 'manager'"
+        if kind == "service":
+            with pytest.raises(CallerError, match=text):
                 probe.call(at("W/actor"), channel, args)
-            else:
+        else:
+            with pytest.raises(CallerError, match=text):
                 probe.call_task(at("W/actor"), channel, args).result(DEADLINE_S)
     assert actor.role_status_manager.ctrl("shop").is_ready
 
