@@ -44,7 +44,8 @@ def test_the_tutorial_script_learns_more_together_than_any_desk_alone(tmp_path: 
     assert len(alone) == 5
     assert accuracy(done.stdout) > max(alone)
     assert accuracy(done.stdout) > 0.9
-    assert len(re.findall(r"^round ", done.stdout, re.MULTILINE)) == 20
+    # not from the beginning of a line: two handlers may print at once
+    assert len(re.findall(r"round +\d", done.stdout)) == 20
 
 
 def test_the_notebook_has_the_cells_of_the_script() -> None:
