@@ -56,17 +56,25 @@ class ElasticPool:
         if worker is not None:
             worker.wake.release()
             return
+        self._start(job)
+
+    def prepare(self) -> None:
+        """Have an idle thread, so that the next ``submit`` need not wait for one to start."""
+        if not self._idle:
+            self._start(None)
+
+    def _start(self, job: Job | None) -> None:
         worker = _Worker()
         worker.job = job
-        threading.Thread(
-            target=self._work, args=(worker,), name=f"{self._name}-{next(self._count)}", daemon=True
-        ).start()
+        name = f"{self._name}-{next(self._count)}"
+        threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
 
     def _work(self, worker: _Worker) -> None:
-        while worker.job is not None:
+        while True:
             job, worker.job = worker.job, None
             try:
-                job()
+                if job is not None:
+                    job()
             except BaseException:  # even SystemExit: it is nobody else's, and the next job needs the thread
                 logger.exception("a background job failed")
             del job  # its results may be large; do not hold them while idle
@@ -81,7 +89,7 @@ class ElasticPool:
 
 
 #: How long a job has, after it let the next one of its lane start, until that one does start.
-HEAD_START_S = 0.005
+HEAD_START_S = 0.01
 
 
 class _Lane:
@@ -125,8 +133,8 @@ class Lanes:
     only while it has jobs.
 
     Between ``started()`` and the first line of what a job is for, another thread may get its turn. So that
-    the order holds there too, the next job gives its predecessor a head start of ``HEAD_START_S``, unless
-    that one has returned by then.
+    the order holds there too, ``started()`` blocks as little as can be, and the next job gives its
+    predecessor a head start of ``HEAD_START_S``, unless that one has returned by then.
     """
 
     def __init__(self, pool: ElasticPool) -> None:
@@ -139,19 +147,25 @@ class Lanes:
             lane = self._lanes.get(key)
             if lane is None:
                 lane = self._lanes[key] = _Lane()
-            if lane.claimed:
+            claimed = lane.claimed
+            if claimed:
                 lane.waiting.append(job)
-                return
-            lane.claimed = True
-            lane.unfinished += 1
+            else:
+                lane.claimed = True
+                lane.unfinished += 1
             before = lane.latest
-        self._pool.submit(lambda: self._run(key, lane, job, before))
+        if claimed:
+            self._pool.prepare()
+        else:
+            self._pool.submit(lambda: self._run(key, lane, job, before))
 
     def _run(
         self, key: Hashable, lane: _Lane, job: Callable[[Started], Any], before: _Running | None
     ) -> None:
         if before is not None:
             before.give_head_start()
+        if lane.waiting:
+            self._pool.prepare()
         running = _Running()
         released = False
 
