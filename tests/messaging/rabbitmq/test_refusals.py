@@ -1,0 +1,34 @@
+"""What no broker of the tests can be made to say; tests/broker has the rest."""
+
+from __future__ import annotations
+
+import ssl
+
+import pika.exceptions
+import pytest
+
+from roleml.messaging.rabbitmq.endpoints import BrokerURL
+from roleml.messaging.rabbitmq.refusals import explain
+
+URL = BrokerURL.parse("amqps://alice:hidden@host/app")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] certificate required"), "give certfile"),
+        (ssl.SSLError(1, "tlsv1 alert unknown ca"), "does not know the authority"),
+        (ssl.SSLError(1, "sslv3 alert certificate expired"), "certfile has expired"),
+        (ssl.SSLError(1, "[SSL: RECORD_LAYER_FAILURE]"), "speaks no TLS"),
+        (TimeoutError("timed out"), "is the broker running there?"),
+        (pika.exceptions.ProbableAccessDeniedError(), "vhost 'app' does not exist"),
+    ],
+)
+def test_the_innermost_cause_is_shown_with_what_to_do(error: Exception, advice: str) -> None:
+    for wrapped in (error, pika.exceptions.AMQPConnectionError(pika.exceptions.AMQPConnectionError(error))):
+        said = explain(URL, wrapped)
+        assert advice in said
+        assert said.startswith(
+            f"cannot connect to amqps://alice@host:5671/app: {error or type(error).__name__}"
+        )
+        assert "hidden" not in said
