@@ -160,6 +160,7 @@ class TransportContract:
         b.transport.bind(
             "role", ["serve"] if kind is Kind.SERVICE else [], ["serve"] if kind is Kind.TASK else []
         )
+        b.transport.open("role")
         a.send("b/role.serve", "b/role.other", "b/stranger.serve", kind=kind)
         assert b.inbox.next()[0].channel == "serve"
         returned = {a.inbox.back.get(timeout=DEADLINE_S) for _ in range(2)}

@@ -23,12 +23,14 @@ from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps
 from roleml.shared.patience import Patience
 
-__all__ = ["Consumer", "Endpoint"]
+__all__ = ["Consumer", "Endpoint", "UploadQueue"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
 #: Deliveries that may wait for acknowledgement; tasks are held while they run and have no such limit.
 PREFETCH = 256
+#: Chunks on their way from the broker at a time.
+UPLOAD_PREFETCH = 4
 ACK_EVERY = 32
 ACK_AFTER_S = 0.05
 #: How often a name is asked for that a dead connection of ours may still hold.
@@ -49,6 +51,35 @@ class Endpoint:
     events: tuple[str, ...]
 
 
+class UploadQueue:
+    """The queue through which all actors of one connection receive large payloads.
+
+    Every actor binds it to its key; the first one to come, on each connection, consumes it.
+    """
+
+    def __init__(self, name: str, on_chunk: OnMessage) -> None:
+        self.name = names.uploads_queue(name)
+        self._on_chunk = on_chunk
+        self._consumed_on: Any = None
+
+    def steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
+        yield partial(admin.queue_declare, self.name, exclusive=True)
+        yield partial(admin.queue_bind, self.name, names.CALL, names.uploads_key(actor))
+        if self._consumed_on is not admin.connection:
+            self._consumed_on = admin.connection
+            channel = yield partial(_open_channel, admin.connection)
+            yield partial(channel.basic_qos, prefetch_count=UPLOAD_PREFETCH)
+            yield partial(channel.basic_consume, self.name, self._take, consumer_tag="uploads")
+
+    def _take(self, channel: pika.channel.Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._on_chunk(method, properties, body)
+        channel.basic_ack(method.delivery_tag)
+
+
+def _open_channel(connection: Any, *, callback: Callable[[Any], Any]) -> None:
+    connection.channel(on_open_callback=callback)
+
+
 class Consumer:
     """A session on the consuming connection, for one actor.
 
@@ -65,6 +96,7 @@ class Consumer:
         boot: str,
         on_message: OnMessage,
         on_task: OnMessage,
+        uploads: UploadQueue,
         on_loss: Callable[[], None],
         on_return: Callable[[], None],
     ) -> None:
@@ -74,6 +106,7 @@ class Consumer:
         self._boot = boot
         self._on_message = on_message
         self._on_task = on_task
+        self._uploads = uploads
         self._on_loss = on_loss
         self._on_return = on_return
         self._lock = threading.Lock()
@@ -253,6 +286,7 @@ class Consumer:
         yield partial(admin.queue_declare, inbox, durable=True, arguments=names.inbox_arguments())
         yield partial(admin.queue_bind, inbox, names.CALL, names.inbox_key(me))
         yield partial(admin.queue_declare, events, exclusive=True)
+        yield from self._uploads.steps(admin, me)
         yield from self._will_steps()
         with self._lock:
             endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
@@ -472,6 +506,7 @@ class Consumer:
             names.events_queue(self._name),
         ):
             yield partial(admin.queue_delete, queue)
+        yield partial(admin.queue_unbind, self._uploads.name, names.CALL, names.uploads_key(self._name))
         yield partial(admin.queue_delete, names.alive_queue(self._name))
 
     # the connection's thread: deliveries

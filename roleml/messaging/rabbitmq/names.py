@@ -22,6 +22,8 @@ __all__ = [
     "inbox_queue",
     "presence_key",
     "request_queue",
+    "uploads_key",
+    "uploads_queue",
     "will_queue",
 ]
 
@@ -53,6 +55,11 @@ def inbox_queue(actor: str) -> str:
 def events_queue(actor: str) -> str:
     """Events of other actors, one copy for all roles of this one, and news of who is there."""
     return f"q.{actor}.@events"
+
+
+def uploads_queue(actor: str) -> str:
+    """Large payloads of service requests, one copy for all actors of a process; named after the first."""
+    return f"q.{actor}.@uploads"
 
 
 def alive_queue(actor: str) -> str:
@@ -100,6 +107,10 @@ def will_key(actor: str) -> str:
 
 def inbox_key(actor: str) -> str:
     return f"to.{actor}.@inbox"
+
+
+def uploads_key(actor: str) -> str:
+    return f"to.{actor}.@uploads"
 
 
 def dead_key(actor: str) -> str:

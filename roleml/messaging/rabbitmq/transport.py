@@ -11,9 +11,8 @@ import logging
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from roleml.messaging.codec import Body, Codec
@@ -21,18 +20,21 @@ from roleml.messaging.envelope import Address, Answer, Envelope, Failure, Failur
 from roleml.messaging.exceptions import DecodeError, MsgConnectionError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import Connection
-from roleml.messaging.rabbitmq.consuming import Consumer, Endpoint
+from roleml.messaging.rabbitmq.consuming import Consumer, Endpoint, UploadQueue
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
 from roleml.messaging.rabbitmq.seen import Seen
 from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
 from roleml.messaging.rabbitmq.transfers import (
+    STALLED_S,
     WHOLE_BYTES,
+    TransferError,
     Transfers,
     checksum,
     chunks_of,
 )
+from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 
@@ -49,13 +51,45 @@ GRACE_S = 0.8
 RETURN_S = 15.0
 
 
-@dataclass
 class _Connections:
-    """The two connections of a process to one broker, and the actors that use them."""
+    """The two connections of a process to one broker, and what the actors that use them share."""
 
-    publishing: Connection
-    consuming: Connection
-    actors: set[str] = field(default_factory=set)
+    def __init__(self, parsed: BrokerURL, first: str) -> None:
+        self.publishing = Connection(parsed, "publish")
+        self.consuming = Connection(parsed, "consume")
+        self.actors: set[str] = set()
+        self.uploads = Uploads(self.actors)
+        self.upload_queue = UploadQueue(first, self._on_chunk)
+        self._gate = Gate(first, identity=parsed.identity_of(first))
+
+    def start(self) -> None:
+        self.publishing.start()
+        try:
+            self.consuming.start()
+        except MsgConnectionError:
+            self.publishing.stop()
+            raise
+
+    def stop(self) -> None:
+        self.publishing.stop()
+        self.consuming.stop()
+
+    def give_up_uploads(self, *, source: str | None = None) -> None:
+        """In the consuming thread: fail what waits for payloads that nobody sends any more."""
+        for waiting in self.uploads.give_up(source=source):
+            waiting()
+
+    def _on_chunk(self, method: Any, properties: Any, body: bytes) -> None:
+        headers = properties.headers or {}
+        try:
+            self._gate.check(Delivery.of(method, properties, body))
+            due = self.uploads.take(headers.get("from", ""), headers, body)
+        except (MalformedError, DecodeError) as e:
+            if self._gate.note(e, properties.user_id):
+                logger.error("rejected a piece of a payload: %s; more of this kind are only counted", e)
+            return
+        for waiting in due:
+            waiting()
 
 
 _connections: dict[str, _Connections] = {}
@@ -66,13 +100,8 @@ def _join(url: str, parsed: BrokerURL, name: str) -> _Connections:
     with _connections_lock:
         shared = _connections.get(url)
         if shared is None:
-            shared = _Connections(Connection(parsed, "publish"), Connection(parsed, "consume"))
-            shared.publishing.start()
-            try:
-                shared.consuming.start()
-            except MsgConnectionError:
-                shared.publishing.stop()
-                raise
+            shared = _Connections(parsed, name)
+            shared.start()
             _connections[url] = shared
         if name in shared.actors:
             raise MsgConnectionError(
@@ -90,8 +119,7 @@ def _leave(url: str, name: str) -> None:
         if shared.actors:
             return
         del _connections[url]
-    shared.publishing.stop()
-    shared.consuming.stop()
+    shared.stop()
 
 
 class RabbitTransport(Transport):
@@ -110,6 +138,8 @@ class RabbitTransport(Transport):
         self._publisher: Publisher
         self._consumer: Consumer
         self._consuming: Connection
+        self._shared: _Connections
+        self._parked: ParkedRequests
         self._reachable: set[str] = set()
         # below: only in the consuming connection's thread
         # by queue: each queue that a body was sent to delivers its own chunks
@@ -127,7 +157,9 @@ class RabbitTransport(Transport):
         self._publisher = Publisher(
             shared.publishing, self.name, self._boot, self._parsed.user, self._returned
         )
+        self._shared = shared
         self._consuming = shared.consuming
+        self._parked = ParkedRequests(shared.uploads, self._hand_over, self._unreadable)
         self._consumer = Consumer(
             shared.consuming,
             self.name,
@@ -135,6 +167,7 @@ class RabbitTransport(Transport):
             self._boot,
             self._on_message,
             self._on_task,
+            shared.upload_queue,
             on_loss=self._on_loss,
             on_return=self._on_return,
         )
@@ -189,15 +222,19 @@ class RabbitTransport(Transport):
             return
         for actor in {e.target[0] for e in envelopes if e.kind is Kind.SERVICE} - self._reachable:
             self._ping(actor)
-        whole, extra = self._upload(
-            names.CALL, [names.call_key(e) for e in envelopes], body, _lasts(envelopes[0])
-        )
+        if envelopes[0].kind is Kind.SERVICE:
+            uses = Counter(envelope.target[0] for envelope in envelopes)
+            keys = [names.uploads_key(actor) for actor in uses]
+        else:
+            uses = Counter()
+            keys = [names.call_key(envelope) for envelope in envelopes]
+        whole, extra = self._upload(names.CALL, keys, body, uses, persistent=_lasts(envelopes[0]))
         self._publisher.publish(*(self._message(envelope, whole, extra) for envelope in envelopes))
 
     def publish(self, envelope: Envelope, body: Body) -> None:
         exchange = names.event_exchange(envelope.source, envelope.channel)
         if self._receiver is not None:
-            whole, extra = self._upload(exchange, [""], body, persistent=False)
+            whole, extra = self._upload(exchange, [""], body, {}, persistent=False)
             self._publisher.publish(Outgoing(exchange, "", headers_of(envelope) | extra, whole))
 
     def _message(self, envelope: Envelope, whole: bytes, extra: dict[str, Any]) -> Outgoing:
@@ -214,22 +251,27 @@ class RabbitTransport(Transport):
         return message
 
     def _upload(
-        self, exchange: str, keys: list[str], body: Body, persistent: bool
+        self, exchange: str, keys: list[str], body: Body, uses: Mapping[str, int], *, persistent: bool
     ) -> tuple[bytes, dict[str, Any]]:
-        """A small body as it is; a large one is sent ahead in chunks, once for up to 200 keys."""
+        """A small body as it is; a large one is sent ahead in chunks, once for up to 200 keys.
+
+        ``uses`` tells each actor's process how many requests will need the payload.
+        """
         if body.nbytes <= WHOLE_BYTES:
             return body.to_frame(), {}
-        transfer_id, size, me = uuid.uuid4().hex, 0, f"{self.name}/"
+        transfer_id, size = uuid.uuid4().hex, 0
+        headers: dict[str, Any] = {"kind": "chunk", "transfer": transfer_id, "from": f"{self.name}/"}
         for index, chunk in enumerate(chunks_of(body)):
-            headers = {
-                "kind": "chunk", "transfer": transfer_id, "index": index, "crc": checksum(chunk), "from": me
-            }  # fmt: skip
+            mine = headers | {"index": index, "crc": checksum(chunk)}
             for start in range(0, len(keys), TARGETS_PER_UPLOAD):
                 some = keys[start : start + TARGETS_PER_UPLOAD]
-                more = {"CC": some[1:]} if some[1:] else {}
-                self._publisher.publish(
-                    Outgoing(exchange, some[0], headers | more, chunk, persistent=persistent)
-                )
+                if some[1:]:
+                    mine["CC"] = some[1:]
+                if index == 0 and uses:
+                    mine["uses"] = dict(uses)
+                self._publisher.publish(Outgoing(exchange, some[0], mine, chunk, persistent=persistent))
+                mine = mine.copy()
+                mine.pop("CC", None)
             size += len(chunk)
         return b"", {"transfer": transfer_id, "size": size}
 
@@ -279,8 +321,7 @@ class RabbitTransport(Transport):
             self._gone(actor, "nobody of that name is connected")
 
     def _on_message(self, method: Any, properties: Any, body: bytes) -> None:
-        headers, envelope = properties.headers or {}, None
-        transfers = self._transfers[method.consumer_tag]
+        headers, transfers = properties.headers or {}, self._transfers[method.consumer_tag]
         try:
             envelope = self._gate.check(Delivery.of(method, properties, body))
             if headers.get("kind") == "presence":
@@ -288,13 +329,27 @@ class RabbitTransport(Transport):
             elif envelope is None:
                 transfers.give_up()
                 transfers.take(headers.get("from", ""), headers, body, method.delivery_tag)
-            elif self._seen.first_time(properties.message_id):
-                frame, _ = _frame(envelope, headers, body, transfers)
-                self._hand_over(envelope, frame)
+            elif not self._seen.first_time(properties.message_id):
+                logger.debug("%s: message %s came again", self.name, properties.message_id)
+            elif envelope.kind is Kind.SERVICE:
+                self._take_service(envelope, headers, body)
+            else:
+                self._take_whole(envelope, headers, body, transfers)
         except (MalformedError, DecodeError) as e:
             self._rejected("message", properties, e)
-            if envelope is not None and envelope.kind is Kind.SERVICE:
-                self._fail(envelope, f"{'/'.join(envelope.target)}.{envelope.channel} was not called: {e}")
+
+    def _take_whole(self, envelope: Envelope, headers: Any, body: bytes, transfers: Transfers) -> None:
+        try:
+            frame, _ = _frame(envelope, headers, body, transfers)
+        except TransferError as e:
+            self._unreadable(envelope, e)
+        else:
+            self._hand_over(envelope, frame)
+
+    def _take_service(self, envelope: Envelope, headers: Any, body: bytes) -> None:
+        if "transfer" in headers:
+            self._consuming.later(STALLED_S, self._shared.give_up_uploads)
+        self._parked.take(envelope, headers, body)
 
     def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
         headers, tag, generation = properties.headers or {}, method.delivery_tag, self._consumer.generation
@@ -377,9 +432,26 @@ class RabbitTransport(Transport):
         self._publisher.publish(self._message(answer, failure.to_frame(), {}))
 
     def _hand_over(self, envelope: Envelope, frame: bytes | bytearray) -> None:
+        try:
+            body = Body.from_frame(frame)
+        except DecodeError as e:
+            self._unreadable(envelope, e)
+            return
         receiver = self._receiver
         if receiver is not None:
-            receiver.deliver(envelope, Body.from_frame(frame))
+            receiver.deliver(envelope, body)
+
+    def _unreadable(self, envelope: Envelope, error: DecodeError) -> None:
+        """A message without a whole body: whoever waits for it hears why."""
+        if self._gate.note(error, envelope.source[0]):
+            logger.error("actor %s cannot read a message of %s: %s", self.name, envelope.source[0], error)
+        where = f"{'/'.join(envelope.target)}.{envelope.channel}"
+        if envelope.kind in (Kind.SERVICE, Kind.TASK):
+            self._fail(envelope, f"{where} was not called: {error}")
+        elif envelope.kind is Kind.RESULT and self._receiver is not None:
+            failure = Failure(FailureKind.FAILED, f"the answer cannot be read: {error}", "", "")
+            answer = dataclasses.replace(envelope, answer=Answer.FAILURE)
+            self._receiver.deliver(answer, Codec().encode(failure.parts()))
 
     def _task_answered(self, task_id: str) -> None:
         """The result of a task is safe with the broker: now the task itself may go."""
@@ -423,6 +495,7 @@ class RabbitTransport(Transport):
         self._reachable.discard(actor)
         for transfers in self._transfers.values():
             transfers.give_up(source=f"{actor}/")
+        self._shared.give_up_uploads(source=f"{actor}/")
         receiver = self._receiver
         if receiver is not None:
             receiver.presence(actor, Presence.DOWN)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roleml.messaging.envelope import Envelope, Kind
+from roleml.messaging.rabbitmq.transfers import TransferError, checksum
+from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
+
+
+def chunk(index: int, data: bytes, upload: str = "u", uses: int = 1) -> dict[str, Any]:
+    headers = {"transfer": upload, "index": index, "crc": checksum(data)}
+    return headers | ({"uses": {"me": uses, "elsewhere": 7}} if index == 0 else {})
+
+
+def run(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()
+
+
+class Actor:
+    def __init__(self) -> None:
+        self.uploads = Uploads({"me"})
+        self.got: list[tuple[str, bytes]] = []
+        self.failed: list[str] = []
+        self.requests = ParkedRequests(self.uploads, self._deliver, self._fail)
+
+    def _deliver(self, envelope: Envelope, frame: bytes | bytearray) -> None:
+        self.got.append((envelope.id, bytes(frame)))
+
+    def _fail(self, envelope: Envelope, error: TransferError) -> None:
+        self.failed.append(f"{envelope.id}: {error}")
+
+    def request(self, id: str, *, upload: str | None = None, size: int = 0, role: str = "r") -> None:
+        envelope = Envelope(Kind.SERVICE, id, ("you", "x"), ("me", role), "c")
+        self.requests.take(envelope, {"transfer": upload, "size": size} if upload else {}, b"small")
+
+    def chunk(self, index: int, data: bytes, upload: str = "u", uses: int = 1) -> None:
+        run(self.uploads.take("you/", chunk(index, data, upload, uses), data))
+
+
+def test_a_request_waits_for_its_payload() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.chunk(0, b"ab")
+    assert not actor.got
+    actor.chunk(1, b"cd")
+    assert actor.got == [("1", b"abcd")]
+    assert len(actor.uploads) == len(actor.requests) == 0
+
+
+def test_requests_of_one_caller_to_one_role_stay_in_order_and_others_go_on() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=2)
+    actor.request("2")
+    actor.request("3", role="other")
+    assert actor.got == [("3", b"small")]
+    actor.chunk(0, b"ab")
+    assert [request for request, _ in actor.got] == ["3", "1", "2"]
+
+
+def test_one_upload_serves_all_requests_here_and_is_forgotten_after_the_last() -> None:
+    actor = Actor()
+    actor.chunk(0, b"ab", uses=3)
+    for n in range(3):
+        assert len(actor.uploads) == 1
+        actor.request(str(n), upload="u", size=2, role=f"r{n}")
+    assert [frame for _, frame in actor.got] == [b"ab"] * 3
+    assert len(actor.uploads) == 0
+
+
+@pytest.mark.parametrize("damage", ["crc", "order"])
+def test_a_damaged_upload_fails_its_requests_and_says_why(damage: str) -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.request("2")
+    headers = chunk(0, b"ab") | ({"crc": 1} if damage == "crc" else {"index": 1})
+    run(actor.uploads.take("you/", headers, b"ab"))
+    assert actor.failed[0].startswith("1: chunk")
+    assert actor.got == [("2", b"small")]
+
+
+def test_the_uploads_of_a_lost_actor_are_given_up() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.chunk(0, b"ab", upload="unused")
+    run(actor.uploads.give_up(source="you/"))
+    assert actor.failed == ["1: an upload from you/ was given up"]
+    actor.chunk(1, b"cd")
+    assert not actor.got
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.randoms())
+def test_whatever_overtakes_what_everything_arrives_in_order(sizes: list[int], random: Any) -> None:
+    """Requests with payloads of so many chunks (0: none); chunks and requests interleave at random."""
+    actor = Actor()
+    requests = [(str(n), size) for n, size in enumerate(sizes)]
+    chunks = [(name, index, size) for name, size in requests for index in range(size)]
+    while requests or chunks:
+        if requests and (not chunks or random.random() < 0.5):
+            name, size = requests.pop(0)
+            actor.request(name, upload=name if size else None, size=size * 2)
+        else:
+            name, index, _ = chunks.pop(0)
+            actor.chunk(index, b"xy", upload=name)
+    assert [request for request, _ in actor.got] == [str(n) for n in range(len(sizes))]
+    assert all(len(frame) == 2 * size for (_, frame), size in zip(actor.got, sizes, strict=True) if size)
+    assert len(actor.uploads) == len(actor.requests) == 0
