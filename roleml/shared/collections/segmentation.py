@@ -31,7 +31,7 @@ class SegmentedList(Generic[T]):
         start: int | None = None,
         end: int | None = None,
         *,
-        range: tuple[int | None, int | None] | None = None,  # noqa: A002  # the published name
+        range: tuple[int | None, int | None] | None = None,  # the published name
     ) -> Iterator[T]:
         """The items of segments `start` to `end - 1`, in order.
 
