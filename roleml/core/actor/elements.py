@@ -330,11 +330,11 @@ class Elements:
             raise RuntimeError(
                 f"cannot implement {name}.{element_name}: no role {name!r} here{did_you_mean(name, known)}"
             )
-        attribute_name = role.elements.get(element_name)
+        attribute_name = type(role).elements.get(element_name)
         if attribute_name is None:
             raise RuntimeError(
                 f"cannot implement {name}.{element_name}: role class {type(role).__qualname__} has no such "
-                f"element{did_you_mean(element_name, role.elements)}"
+                f"element{did_you_mean(element_name, type(role).elements)}"
             )
         declaration: Element[Any] = getattr(type(role), attribute_name)
         instance = ElementInstance(name, element_name, declaration, impl, workdir=self._workdir)
@@ -357,7 +357,7 @@ class Elements:
         """
         with self._lock:
             role, done = self._roles[name], set(self._instances[name])
-        for element_name, attribute_name in role.elements.items():
+        for element_name, attribute_name in type(role).elements.items():
             if element_name in done:
                 continue
             declaration: Element[Any] = getattr(type(role), attribute_name)
