@@ -64,7 +64,7 @@ class CollectiveAggregator(Role):
         aggregated = collector.result()
         if len(failures) == len(sources):
             raise RuntimeError(
-                f"task {channel!r} failed at all of {', '.join(map(str, sources))}"
+                f"task {channel!r} failed at all {len(sources)} sources; the first of them: {failures[0]}"
             ) from failures[0]
         self.aggregation_completed.emit(args={"sources": sources})
         return aggregated
