@@ -190,7 +190,7 @@ def test_a_source_that_fails_is_left_out_with_a_warning(
 
 def test_an_aggregation_of_failures_only_is_an_error(server: Callable[..., Caller]) -> None:
     caller = server(CollectiveAggregator(), {"a": Source(None), "b": Source(None)})
-    with pytest.raises(rml.HandlerError, match=r"task 'train' failed at all 2 sources; the first of them: .*"):
+    with pytest.raises(rml.HandlerError, match=r"task 'train' failed at all 2 sources; the first"):
         caller.call_task("role", "aggregate", payloads=sources_of("a", "b")).result(10)
 
 
