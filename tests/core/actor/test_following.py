@@ -31,9 +31,13 @@ class Reader(Role):
 
 
 def subscribed(role: Role) -> set[RoleInstanceID]:
-    """The sources that this role listens to."""
+    """The sources that this role listens to, and that have accepted it."""
     actor: Any = role.base
-    return {origin.source for origin, inlet in list(actor._events._inlets.items()) if inlet.of(role.name)}
+    return {
+        origin.source
+        for origin, inlet in list(actor._events._inlets.items())
+        if any(subscription._since is not None for subscription in inlet.of(role.name))
+    }
 
 
 def settled(role: Role) -> None:
