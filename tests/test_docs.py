@@ -79,3 +79,12 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     for page in [*DOCS.glob("*.md"), ROOT / "README.md", *ROOT.glob("examples/*/README.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_tests_that_the_manual_names_exist() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests += (ROOT / "tests" / "messaging" / "transport_contract.py").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+)`", (DOCS / "promises.md").read_text(encoding="utf-8"))
+    missing = [name for name in named if f"def {name}(" not in tests]
+    assert named
+    assert not missing
