@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,15 +81,16 @@ def test_a_broker_imports_the_definitions(
 
 
 def test_rabbitmqctl_runs_the_script(
-    application: Application, node: Node, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    application: Application, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     application.provision("--format", "script")
-    command = tmp_path / "rabbitmqctl"
-    command.write_text(f'#!/bin/sh\nexec {shlex.join(node.server.command("rabbitmqctl"))} "$@"\n')
-    command.chmod(0o700)
+    server = node.server
+    inside = [] if server.root is None else ["chroot", str(server.root)]
     done = subprocess.run(
-        ["sh", "-c", capsys.readouterr().out, "script", str(application.users)],
-        env=node._environment() | {"RABBITMQCTL": str(command)},
+        [*inside, "sh", "-c", capsys.readouterr().out],
+        env=node._environment() | {"RABBITMQCTL": str(server.programs / "rabbitmqctl")},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

@@ -86,16 +86,16 @@ def start(server: Server, certificates: Path, *, demanded: bool) -> Iterator[Sec
             "auth_mechanisms.2": "EXTERNAL",
         }
     with Node(server, plugins=plugins, settings=settings) as node:
+        node.evaluate(
+            '[rabbit_exchange:declare({resource, <<"/">>, exchange, X}, topic, true, false, false, [], '
+            '<<"tests">>) || X <- [<<"rml.call">>, <<"rml.presence">>]], ok'
+        )
         for name in ("alice", "bob"):
             grant = grant_of(name)
             node.add_user(name, f"secret-of-{name}")
             node.set_permissions(name, "/", grant.configure, grant.write, grant.read)
             for topic in grant.topics:
                 node.set_topic_permissions(name, "/", topic.exchange, topic.write, topic.read)
-        node.evaluate(
-            '[rabbit_exchange:declare({resource, <<"/">>, exchange, X}, topic, true, false, false, [], '
-            '<<"tests">>) || X <- [<<"rml.call">>, <<"rml.presence">>]], ok'
-        )
         yield Secured(node, port, certificates)
 
 

@@ -128,37 +128,26 @@ class Provision:
         }
 
     def script(self) -> str:
-        """A shell script of ``rabbitmqctl`` calls. It reads passwords from a file, its first argument."""
-        lines = [
-            _SCRIPT_HEAD.rstrip(),
-            "",
-            f"vhost={shlex.quote(self.vhost)}",
-            'ctl list_vhosts | grep -qxF -e "$vhost" || ctl add_vhost "$vhost"',
-        ]
-        for actor, password in self.passwords.items():
+        """A shell script of ``rabbitmqctl`` calls, for the broker's machine. Passwords in it are hashed."""
+        definitions = self.definitions()
+        imported = {key: definitions[key] for key in ("users", "vhosts", "exchanges")}
+        lines = [_SCRIPT_HEAD.rstrip(), "cat > \"$file\" <<'END'", json.dumps(imported, indent=1), "END"]
+        lines += ['ctl import_definitions "$file"', ""]
+        for actor in self.passwords:
             grant = grant_of(actor)
+            lines.append(self._call("set_permissions", actor, grant.configure, grant.write, grant.read))
             lines += [
-                "",
-                f"user {actor}" if password is not None else f"certificate_user {actor}",
-                _call("set_permissions", actor, grant.configure, grant.write, grant.read),
-            ]
-            lines += [
-                _call("set_topic_permissions", actor, topic.exchange, topic.write, topic.read)
+                self._call("set_topic_permissions", actor, topic.exchange, topic.write, topic.read)
                 for topic in grant.topics
             ]
-            lines.append(f"ctl set_user_limits {actor} {shlex.quote(json.dumps(_limits()))}")
-        lines += [
-            "",
-            "ctl import_definitions <<'END'",
-            json.dumps(self._exchanges(), indent=1),
-            "END",
-        ]
-        for policy in self._policies():
-            lines.append(
-                _call("set_policy", policy["name"], policy["pattern"], json.dumps(policy["definition"]))
-                + f" --apply-to {policy['apply-to']}"
-            )
+        for policy in definitions["policies"]:
+            definition = json.dumps(policy["definition"])
+            call = self._call("set_policy", policy["name"], policy["pattern"], definition)
+            lines.append(f"{call} --apply-to {policy['apply-to']}")
         return "\n".join(lines) + "\n"
+
+    def _call(self, command: str, *arguments: str) -> str:
+        return " ".join(("ctl", command, "-p", *map(shlex.quote, (self.vhost, *arguments))))
 
     def _exchanges(self) -> dict[str, Any]:
         return {
@@ -228,26 +217,15 @@ def _user(actor: str, password: str | None) -> dict[str, Any]:
     }
 
 
-def _call(command: str, *arguments: str) -> str:
-    return f'ctl {command} -p "$vhost" {" ".join(shlex.quote(argument) for argument in arguments)}'
-
-
 _SCRIPT_HEAD = """\
 #!/bin/sh
 # Users and permissions of a RoleML application, on the RabbitMQ node of this machine. It may be run again.
-# Passwords come from the file named first: a line `user:password` for each user.
 set -eu
-users=${1:?usage: $0 FILE-WITH-PASSWORDS}
-
 ctl() { "${RABBITMQCTL:-rabbitmqctl}" --quiet "$@"; }
-exists() { ctl list_users | cut -f1 | grep -qxF -e "$1"; }
-user() {
-    grep -q "^$1:" "$users" || { echo "$users has no password for $1" >&2; exit 1; }
-    if exists "$1"; then command=change_password; else command=add_user; fi
-    sed -n "s/^$1://p" "$users" | head -n 1 | ctl "$command" "$1"
-}
-certificate_user() {
-    exists "$1" || head -c 32 /dev/urandom | base64 | ctl add_user "$1"
-    ctl clear_password "$1"
-}
+
+# Not by standard input, which rabbitmqctl of RabbitMQ 4 cannot read. As root it becomes another user, who
+# has to read the file; what it holds of passwords is salted hashes.
+file=$(mktemp)
+trap 'rm -f "$file"' EXIT
+chmod 644 "$file"
 """
