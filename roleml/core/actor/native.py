@@ -180,5 +180,5 @@ class NativeRole(Role):
 def _status_of(status: Status | int | str) -> Status:
     try:
         return Status[status.upper()] if isinstance(status, str) else Status(status)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         raise CallerError(f"unknown status {status!r}; use DECLARED, READY or PAUSED") from None
