@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ __all__ = [
     "NO_BROKER",
     "WRONGLY_ASKED",
     "Interruption",
+    "Milestone",
     "RunFailedError",
     "StopSignals",
     "describe",
@@ -34,6 +36,8 @@ __all__ = [
     "run_gracefully",
     "tell",
     "until_done",
+    "until_stopped",
+    "wait_until_stopped",
     "when_all_returned",
 ]
 
@@ -95,6 +99,17 @@ class StopSignals:
         """Do not raise any more: the process is stopping already, and must not be kept from that."""
         self._raises = False
 
+    @contextlib.contextmanager
+    def postponed(self) -> Iterator[None]:
+        """Raise at the end of the block instead of in it: for what must not be left half done."""
+        raises, self._raises = self._raises, False
+        try:
+            yield
+        finally:
+            self._raises = raises
+        if raises and self.received is not None:
+            raise Interruption(self.received)
+
     @property
     def exit_code(self) -> int | None:
         return None if self.received is None else 128 + self.received
@@ -116,22 +131,20 @@ def leave_at_once(number: int) -> None:
 
 def run_gracefully(
     prepare: Callable[[], BaseActor],
-    serve: Callable[[BaseActor], object] | None = None,
+    serve: Callable[[BaseActor, StopSignals], object] | None = None,
     signals: StopSignals | None = None,
 ) -> int | None:
     """Make an actor, run it, and stop it whatever happens, also by Ctrl-C or SIGTERM.
 
-    `serve` returns when the actor shall stop; by default that is `actor.run`. Returns the exit code of the
-    signal that ended it, None if none did. Raises what making and running the actor raises.
+    `serve(actor, signals)` starts the actor and returns when it shall stop; by default when it was stopped.
+    Returns the exit code of the signal that ended it, None if none did. Raises what making and running the
+    actor raises.
     """
     with signals or StopSignals() as signals:
         actor: BaseActor | None = None
         try:
             actor = prepare()
-            if serve is None:
-                actor.run()
-            else:
-                serve(actor)
+            (serve or until_stopped)(actor, signals)
         except Interruption as interruption:
             name = signal.Signals(interruption.signal_number).name
             logger.info("%s: stopping; a second one leaves at once", name)
@@ -150,7 +163,42 @@ def prepare(launch: Launch) -> BaseActor:
     return actor
 
 
-def until_done(actor: BaseActor) -> None:
+class Milestone:
+    """Something that is reached once, and that the main thread can wait for.
+
+    An exception that a signal raises in the midst of `threading.Event.wait` may leave its lock behind locked;
+    a simple queue knows no such moment.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def reach(self) -> None:
+        self._queue.put(None)
+
+    def wait(self) -> None:
+        self._queue.get()
+
+
+def until_stopped(actor: BaseActor, signals: StopSignals) -> None:
+    """Start the actor and return when it was stopped from elsewhere."""
+    with signals.postponed():
+        actor.start()
+    wait_until_stopped(actor)
+
+
+def wait_until_stopped(actor: BaseActor) -> None:
+    stopped = Milestone()
+
+    def watch() -> None:
+        actor.wait()
+        stopped.reach()
+
+    threading.Thread(target=watch, name="roleml-end", daemon=True).start()
+    stopped.wait()
+
+
+def until_done(actor: BaseActor, signals: StopSignals) -> None:
     """Start the actor and return when all of its `Runnable` roles have returned from run().
 
     Raises:
@@ -158,17 +206,18 @@ def until_done(actor: BaseActor) -> None:
         RunFailedError: one of them raised; the text names it.
     """
     outcome: dict[str, BaseException] = {}
-    done = threading.Event()
+    done = Milestone()
 
     def finish(failures: dict[str, BaseException]) -> None:
         outcome.update(failures)
-        done.set()
+        done.reach()
 
     if not when_all_returned(actor, finish):
         raise CommandError(
             f"--exit-when-done: actor {actor.profile.name} has no Runnable role, so it would never be done"
         )
-    actor.start()
+    with signals.postponed():
+        actor.start()
     done.wait()  # it is over, too, when the actor is stopped from elsewhere: that asks its roles to return
     if outcome:
         raise RunFailedError(outcome)

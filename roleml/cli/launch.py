@@ -23,6 +23,7 @@ __all__ = [
     "Profiling",
     "add_arguments",
     "broker_chosen",
+    "broker_url",
     "choose",
     "profiling_of",
     "read_launch",

@@ -20,9 +20,11 @@ import enum
 import logging
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -42,6 +44,7 @@ from roleml.cli.foreground import (
     prepare,
     profiled,
     run_gracefully,
+    wait_until_stopped,
     when_all_returned,
 )
 from roleml.cli.launch import Launch
@@ -143,7 +146,8 @@ class ActorProcesses:
         self._report = report
         self._context = context or multiprocessing.get_context("spawn")
         self._children: list[_Child] = []
-        self._changed = threading.Condition()
+        # not a condition variable: a signal may end a wait of the main thread at any moment
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = False
         self._watcher = threading.Thread(target=self._watch, name="roleml-processes", daemon=True)
         self.failures: list[tuple[str, int]] = []
@@ -187,8 +191,7 @@ class ActorProcesses:
             done = all(c.done or c.stage is Stage.ENDED for c in self._children if c.runnables)
             return ended or self._console.closed or (until_done and done)
 
-        with self._changed:
-            self._changed.wait_for(over)
+        self._wait_for(over)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask the actors to stop, and wait until their processes have ended. May be called again.
@@ -203,9 +206,8 @@ class ActorProcesses:
         ):
             for child in self._alive():
                 end(child.process)
-            with self._changed:
-                if self._changed.wait_for(lambda: not self._alive(), timeout):
-                    break
+            if self._wait_for(lambda: not self._alive(), timeout):
+                break
             names = ", ".join(child.name for child in self._alive())
             self._report(f"not ended after {timeout:g} s: {names}; ending it now")
         if self._watcher.is_alive():
@@ -237,11 +239,20 @@ class ActorProcesses:
         return [child for child in self._children if child.stage is not Stage.ENDED]
 
     def _await(self, reached: Callable[[], bool]) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: reached() or len(self._alive()) < len(self._children))
-            ended = next((child for child in self._children if child.stage is Stage.ENDED), None)
+        self._wait_for(lambda: reached() or len(self._alive()) < len(self._children))
+        ended = next((child for child in self._children if child.stage is Stage.ENDED), None)
         if ended is not None:
             raise EndedTooEarlyError(ended.name, ended.process.exitcode or 0)
+
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not condition():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            with contextlib.suppress(queue.Empty):
+                self._news.get(timeout=left)
+        return True
 
     # the watcher's thread
 
@@ -259,9 +270,7 @@ class ActorProcesses:
                     self._listen(child)
                 else:
                     self._ended(child)
-            if self._console.closed:
-                with self._changed:
-                    self._changed.notify_all()
+            self._news.put(None)
 
     def _copy_output(self, child: _Child) -> None:
         """Take what there is now."""
@@ -281,16 +290,14 @@ class ActorProcesses:
         except (EOFError, OSError):
             child.open_ends.remove(child.control)
             return
-        with self._changed:
-            if word == "built":
-                child.stage = Stage.BUILT
-            elif word == "started":
-                child.stage, child.runnables = Stage.STARTED, value
-            else:
-                child.done = True
-                if value:
-                    self.failures.append((child.name, FAILED))
-            self._changed.notify_all()
+        if word == "built":
+            child.stage = Stage.BUILT
+        elif word == "started":
+            child.runnables, child.stage = value, Stage.STARTED
+        else:
+            if value:
+                self.failures.append((child.name, FAILED))
+            child.done = True
 
     def _ended(self, child: _Child) -> None:
         self._copy_output(child)
@@ -303,9 +310,7 @@ class ActorProcesses:
             self._report(f"{child.name} {explained(code)}")
             if code != 0:
                 self.failures.append((child.name, code))
-        with self._changed:
-            child.stage = Stage.ENDED
-            self._changed.notify_all()
+        child.stage = Stage.ENDED
         child.control.close()
         child.output.close()
 
@@ -320,15 +325,23 @@ def explained(code: int) -> str:
 
 @contextlib.contextmanager
 def no_interruption() -> Iterator[None]:
-    """Processes started in the block ignore Ctrl-C from their first moment; their parent passes it on."""
+    """Processes started in the block ignore Ctrl-C from their first moment; their parent passes it on.
+
+    A SIGTERM for the parent waits until the block is over.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    noted: list[int] = []
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, lambda number, _: noted.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+    if noted:
+        signal.raise_signal(signal.SIGTERM)
 
 
 # in the child
@@ -343,7 +356,7 @@ def serve(launch: Launch, control: Connection, output: Connection) -> None:
         with profiled(launch.name, launch.profiling):
             code = run_gracefully(
                 lambda: prepare(launch),
-                lambda actor: obey(actor, control),
+                lambda actor, signals: obey(actor, control, signals),
                 StopSignals(numbers=(signal.SIGTERM,)),
             )
     except Exception as error:  # noqa: BLE001  # the process ends here; a traceback is in the log
@@ -363,7 +376,7 @@ def redirect(output: Connection) -> None:
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
 
 
-def obey(actor: BaseActor, control: Connection) -> None:
+def obey(actor: BaseActor, control: Connection, signals: StopSignals) -> None:
     """Start the actor at the parent's word, and return when it is stopped or the parent is gone."""
     lock = threading.Lock()
 
@@ -378,9 +391,10 @@ def obey(actor: BaseActor, control: Connection) -> None:
         return
     runnables = when_all_returned(actor, lambda failures: tell("done", len(failures)))
     threading.Thread(target=follow_parent, args=(control,), name="roleml-parent", daemon=True).start()
-    actor.start()
-    tell("started", runnables)
-    actor.wait()
+    with signals.postponed():
+        actor.start()
+        tell("started", runnables)
+    wait_until_stopped(actor)
 
 
 def follow_parent(control: Connection) -> None:
