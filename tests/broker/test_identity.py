@@ -18,6 +18,7 @@ from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, EventHandler, Service, Task
 from roleml.messaging.codec import Codec
+from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.transport import Presence
@@ -61,6 +62,14 @@ class Worker(Role):
     def who(self, caller: RoleInstanceID) -> str:
         self.callers.put(str(caller))
         return str(caller)
+
+    @Service(expand=True)
+    def measure(self, caller: RoleInstanceID, data: bytes) -> tuple[int, bytes]:
+        return len(data), data
+
+    @Task(expand=True)
+    def weigh(self, caller: RoleInstanceID, data: bytes) -> int:
+        return len(data)
 
     @Task(expand=True)
     def work(self, caller: RoleInstanceID, amount: int) -> int:
@@ -161,6 +170,35 @@ def test_two_actors_need_the_generated_permissions_only(
     # Alice may learn of bob after its first task: then a later one is what it hears of.
     wait_until(lambda: boss.call_task("worker", "work", {"amount": 4}).result() and not boss.heard.empty())
     assert boss.heard.get(timeout=DEADLINE_S) == 4
+
+
+def test_large_payloads_need_no_further_permission(place: Provisioned, actors: Actors, bob: Bob) -> None:
+    boss, data = Boss(), bytes(9_000_000)
+    actors.start("alice", {"boss": boss}, relationships=WORKERS, broker=place.url("alice"))
+    assert boss.call("worker", "measure", payloads={"data": data}) == (len(data), data)
+    assert boss.call_task("worker", "weigh", payloads={"data": data}).result() == len(data)
+    workers = [RoleInstanceID("bob", "worker")]
+    ((_, answer),) = boss.call_group(workers, "measure", payloads={"data": data})
+    assert answer == (len(data), data)
+    assert not bob.rejected
+
+
+def test_a_subscription_that_waits_for_its_source_begins_when_that_is_ready(
+    place: Provisioned, actors: Actors
+) -> None:
+    """Below the events of roles, which subscribe again by themselves."""
+    heard: queue.Queue[Envelope] = queue.Queue()
+    alice = actors.start("alice", broker=place.url("alice"))
+    alice._mailbox.on_event(lambda envelope, decode: heard.put(envelope))
+    transport = alice._mailbox.transport
+    assert transport.subscribe(("bob", "worker"), "done") is False
+    worker = Worker()
+    actors.start("bob", {"worker": worker}, broker=place.url("bob"))
+    wait_until(lambda: not transport._consumer._unbound)
+    bob_transport = actors._made[-1]._mailbox.transport
+    envelope = Envelope(Kind.EVENT, "", ("bob", "worker"), ("", ""), "done", 1)
+    bob_transport.publish(envelope, Codec().encode(None))
+    assert heard.get(timeout=DEADLINE_S) == envelope
 
 
 def test_an_actor_hears_of_the_loss_of_another(place: Provisioned, actors: Actors) -> None:
