@@ -2,7 +2,7 @@
 
 A request to an endpoint of the same actor is served by reference, without encoding. One to another actor is
 encoded once for all its targets and kept in a table until it is answered, or until the broker reports that
-nobody is there to answer.
+nobody is there to answer (any more).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from roleml.messaging.exceptions import (
 from roleml.messaging.pending import Pending
 from roleml.messaging.signing import Seals
 from roleml.messaging.transport import Absence, Presence, Transport
-from roleml.shared.threads import ElasticPool, Lanes, Started
+from roleml.shared.lanes import Lanes, Started
+from roleml.shared.threads import ElasticPool
 
 __all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "Request"]
 
@@ -107,6 +108,7 @@ class Mailbox:
         return self._lanes
 
     def start(self) -> None:
+        """Join the broker. Raises what :meth:`Transport.start` raises."""
         self._transport.start(self)
 
     def stop(self) -> None:
@@ -117,7 +119,13 @@ class Mailbox:
     # asking
 
     def call(self, kind: Kind, source: Address, target: Address, channel: str, content: Any) -> Any:
-        """Ask one target and wait for the answer. A local one is served in this thread."""
+        """Ask one target and wait for the answer. A local one is served in this thread.
+
+        Raises:
+            EncodeError: the content cannot travel. Nothing was sent.
+            MessagingError: the answer of a remote target is no, or there is none.
+            Exception: what a local target raised, as it is.
+        """
         if target[0] == self.name:
             return self._accept[kind](Request(kind, source, target, channel, content))()
         (pending,) = self.post(kind, source, [target], channel, content)
@@ -125,7 +133,10 @@ class Mailbox:
         return pending.value()
 
     def submit(self, source: Address, target: Address, channel: str, content: Any) -> Pending:
-        """Ask for one task; returns when it was accepted, raises what prevented that."""
+        """Ask for one task; returns when it was accepted, raises what prevented that, as :meth:`call` does.
+
+        Where the transport keeps tasks, an actor that is away accepts when it is back.
+        """
         if target[0] != self.name:
             (pending,) = self.post(Kind.TASK, source, [target], channel, content)
             pending.wait_accepted()

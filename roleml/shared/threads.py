@@ -1,4 +1,4 @@
-"""Threads for work that may block: an elastic pool, ordered lanes over it, and a clock.
+"""Threads for work that may block: an elastic pool, and a clock.
 
 A pool of fixed size can deadlock here, since handlers wait for other handlers. This one starts a thread
 whenever none is idle and lets idle ones go, so that waiting work never starves new work.
@@ -11,16 +11,14 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Clock", "ElasticPool", "Lanes", "Started", "shared_clock", "shared_pool"]
+__all__ = ["Clock", "ElasticPool", "shared_clock", "shared_pool"]
 
 logger = logging.getLogger("roleml.threads")
 
 Job = Callable[[], Any]
-Started = Callable[[], None]
 
 
 class _Worker:
@@ -86,115 +84,6 @@ class ElasticPool:
                         self._idle.remove(worker)
                         return
                 worker.wake.acquire()  # a job was handed over at the very moment of leaving
-
-
-#: How long a job has, after it let the next one of its lane start, until that one does start.
-HEAD_START_S = 0.01
-
-
-class _Lane:
-    """The jobs of one key: those waiting, whether one is about to start, and the one that started last."""
-
-    __slots__ = ("claimed", "latest", "unfinished", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[Callable[[Started], Any]] = deque()
-        self.claimed = False
-        self.unfinished = 0
-        self.latest: _Running | None = None
-
-
-class _Running:
-    """A job that let the next one start."""
-
-    __slots__ = ("_over", "_since")
-
-    def __init__(self) -> None:
-        self._over = threading.Lock()
-        self._over.acquire()
-        self._since = 0.0
-
-    def let_go(self) -> None:
-        self._since = time.monotonic()
-
-    def finish(self) -> None:
-        self._over.release()
-
-    def give_head_start(self) -> None:
-        """Wait until it is over or well under way; only one successor does that."""
-        self._over.acquire(timeout=max(0.0, self._since + HEAD_START_S - time.monotonic()))
-
-
-class Lanes:
-    """Starts the jobs of one key in the order they were submitted, and lets them overlap.
-
-    A job is called as ``job(started)``. It calls ``started()`` when the next one of its lane may start; a job
-    that never does, holds its lane until it returns. Lanes of different keys are independent. A lane exists
-    only while it has jobs.
-
-    Between ``started()`` and the first line of what a job is for, another thread may get its turn. So that
-    the order holds there too, ``started()`` blocks as little as can be, and the next job gives its
-    predecessor a head start of ``HEAD_START_S``, unless that one has returned by then.
-    """
-
-    def __init__(self, pool: ElasticPool) -> None:
-        self._pool = pool
-        self._lock = threading.Lock()
-        self._lanes: dict[Hashable, _Lane] = {}
-
-    def submit(self, key: Hashable, job: Callable[[Started], Any]) -> None:
-        with self._lock:
-            lane = self._lanes.get(key)
-            if lane is None:
-                lane = self._lanes[key] = _Lane()
-            claimed = lane.claimed
-            if claimed:
-                lane.waiting.append(job)
-            else:
-                lane.claimed = True
-                lane.unfinished += 1
-            before = lane.latest
-        if claimed:
-            self._pool.prepare()
-        else:
-            self._pool.submit(lambda: self._run(key, lane, job, before))
-
-    def _run(
-        self, key: Hashable, lane: _Lane, job: Callable[[Started], Any], before: _Running | None
-    ) -> None:
-        if before is not None:
-            before.give_head_start()
-        if lane.waiting:
-            self._pool.prepare()
-        running = _Running()
-        released = False
-
-        def started() -> None:
-            nonlocal released
-            if not released:
-                released = True
-                self._next(key, lane, running)
-
-        try:
-            job(started)
-        finally:
-            running.finish()
-            started()
-            with self._lock:
-                lane.unfinished -= 1
-                if not lane.unfinished:
-                    del self._lanes[key]
-
-    def _next(self, key: Hashable, lane: _Lane, running: _Running) -> None:
-        running.let_go()
-        with self._lock:
-            lane.latest = running
-            if not lane.waiting:
-                lane.claimed = False
-                return
-            job = lane.waiting.popleft()
-            lane.unfinished += 1
-        self._pool.submit(lambda: self._run(key, lane, job, running))
 
 
 class Clock:

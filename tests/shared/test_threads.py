@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roleml.shared.threads import Clock, ElasticPool, Lanes, Started, shared_clock, shared_pool
+from roleml.shared.lanes import Lanes, Started
+from roleml.shared.threads import Clock, ElasticPool, shared_clock, shared_pool
 from tests.actors import DEADLINE_S, wait_until
 
 NAMES = itertools.count()

@@ -32,8 +32,8 @@ from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import CodecError, MessagingError
 from roleml.messaging.mailbox import Mailbox, Request
 from roleml.messaging.transport import Presence
+from roleml.shared.lanes import Started
 from roleml.shared.suggestions import did_you_mean
-from roleml.shared.threads import Started
 
 __all__ = ["Events", "Handler"]
 

@@ -23,7 +23,7 @@ from roleml.core.role.exceptions import HandlerError, NoSuchRoleError, RoleInter
 from roleml.core.status import StatusError
 from roleml.messaging.mailbox import Mailbox
 from roleml.messaging.transport import Presence
-from roleml.shared.threads import Started
+from roleml.shared.lanes import Started
 
 __all__ = ["Following"]
 
