@@ -57,14 +57,17 @@ class Transport(ABC):
 
     1. After :meth:`start` the actor receives what is sent to its name, until :meth:`stop`. A second live
        actor of the same name on the same broker is refused with ``MsgConnectionError``.
-    2. :meth:`send` hands one body to several targets, and returns without waiting for any of them. When it
-       returns, the sender may modify the data behind the body.
+    2. :meth:`send` hands one body to several targets, and returns without waiting for any of them, only for
+       a broker that takes nothing at the moment. When it returns, the sender may modify the data behind the
+       body.
     3. A target that nobody serves is reported to :meth:`Receiver.returned`, one envelope at a time: the actor
        is not there, or has not bound that endpoint and channel. That never raises, never affects the other
        targets, and needs no time-out. Only ``SERVICE`` and ``TASK`` need a binding; all other kinds only need
-       the actor.
+       the actor. For an actor that was lost, ``DOWN`` may come in the place of the report; with
+       :attr:`keeps_tasks`, a task for it waits instead.
     4. What one thread sends to one actor arrives once, complete, and in that order. So does what one thread
-       publishes, at each subscriber.
+       publishes, at each subscriber. With :attr:`keeps_tasks`, a task that was not answered when its actor
+       was lost arrives again, at the successor.
     5. :meth:`publish`, to a channel that was bound, reaches each actor that is subscribed to that source and
        channel once, the publisher itself included, and nobody else. Once :meth:`subscribe` has returned
        true, no later publication is missed; once :meth:`unsubscribe` has returned, at most publications that
@@ -77,6 +80,10 @@ class Transport(ABC):
 
     What none promises: any order between messages of different threads or actors; which thread calls the
     receiver; that a subscriber's actor is alive; that publications made before a subscription are seen.
+
+    What changes an actor's place (:meth:`bind`, :meth:`open`, :meth:`unbind`, :meth:`subscribe`,
+    :meth:`unsubscribe`, :meth:`watch`) holds when the call returns. It waits for the broker while there is no
+    connection, and raises ``MsgConnectionError`` if the broker refuses.
     """
 
     #: Whether a task for an actor that is down waits until it comes back; otherwise it is lost.
@@ -87,7 +94,12 @@ class Transport(ABC):
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
-        """Connect. Raises ``MsgConnectionError``: not reachable, or the name is taken."""
+        """Connect.
+
+        Raises:
+            MsgConnectionError: the broker is not reachable or refuses, or the name is taken.
+            ValueError: the URL names files that cannot be used.
+        """
 
     @abstractmethod
     def bind(
@@ -155,7 +167,7 @@ def open_transport(url: str, name: str) -> Transport:
     """The transport for a broker URL, not started yet.
 
     Raises:
-        ValueError: no transport is known for the URL's scheme.
+        ValueError: no transport is known for the URL's scheme, or the URL is not of that scheme's form.
     """
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:

@@ -145,7 +145,8 @@ class BaseActor:
 
         Raises:
             ValueError: the name is not valid.
-            RuntimeError: the name is taken, or the role instance is hosted already.
+            RuntimeError: the name is taken, the role instance is hosted already, or the actor is stopping.
+            MsgConnectionError: the broker refuses what the role needs.
         """
         check_name("role", name)
         with self.management_lock:
@@ -179,7 +180,7 @@ class BaseActor:
         """Put a hosted role into service.
 
         Raises:
-            RuntimeError: no such role, or it was started before.
+            RuntimeError: no such role, it was started before, or the actor is stopping.
             StatusTransferCallbackError: it could not start; it is not hosted any more.
         """
         with self.management_lock:
@@ -204,6 +205,7 @@ class BaseActor:
 
         Raises:
             RuntimeError: no such role.
+            StatusError: called by a handler of that role, which would have to wait for itself.
         """
         control = self.role_status_manager.ctrls.get(name)
         if control is None:
@@ -213,7 +215,13 @@ class BaseActor:
         control.terminate(force=True)
 
     def install_role(self, name: str, spec: Any) -> type[Role]:
-        """Build a role from its configuration, host it and start it; returns its class."""
+        """Build a role from its configuration, host it and start it; returns its class.
+
+        Raises:
+            RuntimeError: this actor was not made by an ``ActorBuilder``; else as :meth:`add_role` and
+                :meth:`start_role`.
+            ConfigError: the configuration is wrong.
+        """
         if self._install_role is None:
             raise RuntimeError("this actor cannot build roles: make it with an ActorBuilder")
         return self._install_role(self, name, spec)

@@ -94,7 +94,7 @@ class Role:
 
     @property
     def base(self) -> RoleHost:
-        """The hosting actor."""
+        """The hosting actor. Raises ``RuntimeError`` before the role is added to one."""
         if self._base is None:
             raise RuntimeError(
                 f"role not initialized: this {type(self).__name__} was not added to an actor yet"
@@ -120,7 +120,11 @@ class Role:
         return self._logger
 
     def attach(self, name: str, base: RoleHost) -> None:
-        """Make this the role ``name`` of the actor ``base``. Called by the actor, once."""
+        """Make this the role ``name`` of the actor ``base``. Called by the actor, once.
+
+        Raises:
+            RuntimeError: it is a role of an actor already.
+        """
         if self._base is not None:
             raise RuntimeError(f"this {type(self).__name__} is already the role {self._name!r} of an actor")
         self._name = name
@@ -147,8 +151,11 @@ class Role:
     ) -> Any:
         """Call a service and wait for its value. ``message`` stands for both parts where given.
 
+        The handler runs at most once for each call, however connections fare. The wait is as long as the
+        handler needs, and ends when its actor is lost.
+
         Raises:
-            CallerError: no such role there, or its handler blames this call.
+            CallerError: no such role there, its handler blames this call, or the content cannot travel.
             ChannelNotFoundError: that role has no such service.
             HandlerError: the handler failed, the role is not open, or its actor is not there (any more).
         """
@@ -167,8 +174,12 @@ class Role:
     ) -> TaskInvocation:
         """Call a task; returns once the other side accepted it. Its value comes through the invocation.
 
-        Raises: as :meth:`call`, for whatever prevents acceptance; errors of the handler itself come through
-            the invocation.
+        On a broker that keeps tasks (RabbitMQ), an actor that is switched off accepts when it is back, and a
+        task whose process dies is run again by the next one: at least once. Elsewhere it is at most once.
+
+        Raises:
+            CallerError, ChannelNotFoundError, HandlerError: as :meth:`call`, for whatever prevents
+                acceptance. Errors of the handler itself come through the invocation.
         """
         return self.base.call_task(
             self._name, target, channel_name, message or Message(args or {}, payloads or {})
@@ -193,14 +204,18 @@ class Role:
         message. Content that members share is encoded and uploaded once.
 
         Args:
-            on_result: called with each member and its value as they come, before this returns.
+            on_result: called with each member and its value as they come, before this returns; with
+                ``KEEP`` also with errors.
             on_error: what to do about a member that fails.
 
         Returns:
             Pairs of member and value, in group order.
 
         Raises:
+            CallerError, ChannelNotFoundError, HandlerError: of a member, as :meth:`call`, unless ``on_error``
+                says otherwise.
             ValueError: ``messages`` together with a shared message.
+            TypeError: ``group`` is a name, and not a collection of role instances.
             RuntimeError: fewer ``messages`` than members; or group calls are disabled on this actor.
         """
         return self.base.call_group(
@@ -237,7 +252,10 @@ class Role:
                 thread, possibly before this returns.
 
         Raises:
+            CallerError, ChannelNotFoundError, HandlerError: of a member that did not accept, unless
+                ``on_call_error`` says otherwise.
             ValueError: ``KEEP``, or ``messages`` together with a shared message.
+            TypeError, RuntimeError: as :meth:`call_group`.
         """
         self.base.call_task_group(
             self._name,
@@ -262,10 +280,12 @@ class Role:
         """Have ``handler(source, args, payloads)`` called for matching events of ``target`` from now on.
 
         On return the source has registered it. Subscribing again to the same channel replaces the handler.
+        The subscription ends with the source, also when its actor is lost; ``@EventHandler`` begins anew.
 
         Raises:
-            ValueError: an unknown operator in ``conditions``.
-            NoSuchRoleError, StatusError: the source is local and not there, or not open.
+            ValueError: an unknown operator in ``conditions``, or an unknown ``mode``.
+            TypeError: ``target`` is no role instance.
+            NoSuchRoleError, StatusError: this role, or a local source, is not there, or not open.
             ChannelNotFoundError: that role has no such event.
             HandlerError: the source's actor or role is not there, or not open.
         """
@@ -276,6 +296,7 @@ class Role:
 
         Raises:
             RuntimeError: there is none.
+            StatusError: this role is not open.
         """
         self.base.unsubscribe(self._name, target, channel_name)
 

@@ -58,8 +58,9 @@ class TaskInvocation(Protocol):
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the handler and return its value.
 
-        ``timeout`` is in seconds. Without one, waiting ends when the task does or its actor is lost, and
-        the log says every now and then for whom.
+        ``timeout`` is in seconds. Without one, waiting ends when the task does, and the log says every now
+        and then for whom. If the task's actor is lost, that ends it, too, unless the broker keeps tasks for
+        actors that come back.
 
         Raises:
             CallerError, HandlerError: the task failed.
@@ -84,7 +85,7 @@ class ErrorHandlingStrategy(Enum):
     RAISE_FIRST = "raise_first"
     """Raise the first error."""
     RETRY = "retry"
-    """Ask again, a bounded number of times, unless the caller is at fault."""
+    """Ask again, a bounded number of times, unless the caller is at fault; then raise."""
     KEEP = "keep"
     """Put the exception in the place of the result."""
 

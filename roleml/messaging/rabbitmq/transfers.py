@@ -1,7 +1,8 @@
 """Bodies of any size, in pieces that every broker takes. Decisions only: no sockets.
 
 A body up to ``WHOLE_BYTES`` travels in its message. A larger one goes ahead of its message in chunks, through
-the same queue, so order and durability are those of the message itself. Chunks carry the transfer's id, their
+the same queue, so order and durability are those of the message itself; those of services have a queue of
+their own (``uploads.py``). Chunks carry the transfer's id, their
 index, and a checksum; the message that ends the transfer carries the id, and the number of bytes.
 """
 

@@ -52,9 +52,10 @@ class Uploads:
     def take(self, source: str, headers: Mapping[str, Any], chunk: bytes) -> list[Callable[[], None]]:
         """A chunk has come. Returns what waited for it, to be called now.
 
+        One that is damaged or out of order makes the upload fail: whoever asks for it next is told.
+
         Raises:
-            TransferError: it is damaged or out of order; what waited is told, too, by calling
-                :meth:`settled` for the upload.
+            TransferError: it does not say which upload it is of, or which piece.
         """
         upload_id, index = headers.get("transfer"), headers.get("index")
         if not isinstance(upload_id, str) or not isinstance(index, int):
