@@ -7,6 +7,7 @@ nobody is there to answer (any more).
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import uuid
@@ -37,6 +38,9 @@ logger = logging.getLogger("roleml.messaging")
 
 #: The control that answers a request nobody bound, with the reason. Content: kind, endpoint, channel.
 EXPLAIN = "explain"
+
+#: How long a leaving actor waits for the answers that are still to be sent.
+LAST_ANSWERS_S = 10.0
 
 _ANSWERS = (Kind.ACCEPTED, Kind.RESULT)
 
@@ -80,6 +84,8 @@ class Mailbox:
         self._on_event: Callable[[Envelope, Callable[[], Any]], None] = lambda envelope, decode: None
         self._on_presence: list[Callable[[str, Presence], None]] = []
         self._lock = threading.Lock()
+        self._served = threading.Condition(self._lock)
+        self._serving = 0
         self._pending: dict[str, Pending] = {}
         self._watched: set[str] = set()
 
@@ -112,7 +118,10 @@ class Mailbox:
         self._transport.start(self)
 
     def stop(self) -> None:
-        """Leave the broker; what still waits for an answer fails."""
+        """Leave the broker, after the answers that are on their way; what waits for an answer here fails."""
+        with self._lock:
+            if not self._served.wait_for(lambda: not self._serving, LAST_ANSWERS_S):
+                logger.warning("actor %s leaves with %d requests unanswered", self.name, self._serving)
         self._transport.stop()
         self._fail_all(lambda pending: True, f"actor {self.name} stopped before {{pending}} answered")
 
@@ -208,9 +217,12 @@ class Mailbox:
     # being asked
 
     def _post_locally(self, pending: Pending, request: Request) -> None:
+        # Admission is the caller's: a handler may reach its own role while that is pausing.
+        context = contextvars.copy_context()
+
         def job(started: Started) -> None:
             try:
-                work = self._accept[request.kind](request)
+                work = context.run(self._accept[request.kind], request)
             except Exception as e:  # noqa: BLE001  # whatever it is, the one who asked waits for it
                 self._run(pending.fail(e))
                 return
@@ -228,15 +240,24 @@ class Mailbox:
         else:
             self._run(pending.succeed(lambda: value))
 
+    def _serve_one(self, envelope: Envelope, body: Body, started: Started) -> None:
+        try:
+            self._serve(envelope, body, started)
+        finally:
+            with self._lock:
+                self._serving -= 1
+                if not self._serving:
+                    self._served.notify_all()
+
     def _serve(self, envelope: Envelope, body: Body, started: Started) -> None:
         try:
             content = self._opener(envelope, body)()
             request = Request(envelope.kind, envelope.source, envelope.target, envelope.channel, content)
             del body, content
             job = self._accept[envelope.kind](request)
-            started()
             if envelope.kind is Kind.TASK:
                 self._answer(envelope, Kind.ACCEPTED, Answer.VALUE, None)
+            started()
             value = job()
         except BaseException as e:  # noqa: BLE001  # even SystemExit: the one who asked waits for it
             if not envelope.id:
@@ -267,8 +288,10 @@ class Mailbox:
         elif envelope.kind is Kind.EVENT:
             self._on_event(envelope, self._opener(envelope, body))
         else:
+            with self._lock:
+                self._serving += 1
             self._lanes.submit(
-                (envelope.source, envelope.target), lambda started: self._serve(envelope, body, started)
+                (envelope.source, envelope.target), lambda started: self._serve_one(envelope, body, started)
             )
 
     def returned(self, envelope: Envelope, absence: Absence) -> None:

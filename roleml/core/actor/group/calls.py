@@ -199,7 +199,16 @@ class GroupCalls:
     ) -> None:
         pause_s = RETRY_PAUSES_S[member.attempts]
         member.attempts += 1
-        shared_clock().after(pause_s, lambda: self._post(name, kind, channel, [member], ready))
+
+        def again() -> None:
+            try:
+                self._post(name, kind, channel, [member], ready)
+            except Exception as e:  # noqa: BLE001  # e.g. what cannot travel any more: the group waits for it
+                failed = Pending("", kind, member.target, channel)
+                failed.fail(e)
+                ready.put((member, failed))
+
+        shared_clock().after(pause_s, again)
 
     @staticmethod
     def _worth_repeating(member: _Member, pending: Pending, should_retry: ShouldRetry | None) -> bool:
