@@ -25,6 +25,7 @@ __all__ = [
     "broker_chosen",
     "broker_url",
     "choose",
+    "chosen_broker",
     "profiling_of",
     "read_launch",
     "read_launches",
@@ -87,6 +88,11 @@ def broker_chosen(url: str | None) -> Iterator[None]:
             os.environ.pop(BROKER_VARIABLE)
             if before is not None:
                 os.environ[BROKER_VARIABLE] = before
+
+
+def chosen_broker(url: str | None, configured: str = "embedded://") -> str:
+    """The broker that counts: that of the command line, else of the environment, else the configured one."""
+    return url or os.environ.get(BROKER_VARIABLE) or configured
 
 
 # files

@@ -13,6 +13,8 @@ from typing import Any, cast
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo.display import RoundRecord
 from roleml.cli.demo.options import DemoOptions, add_arguments, from_arguments
+from roleml.cli.foreground import tell
+from roleml.cli.processes import EndedTooEarlyError
 
 __all__ = ["register", "run"]
 
@@ -40,8 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     from roleml.cli.demo.application import actor_configs
     from roleml.cli.demo.report import new_run_folder, write_config
     from roleml.cli.demo.roles import Conductor
-    from roleml.cli.demo.session import running
+    from roleml.cli.demo.session import running, running_apart
     from roleml.core.role.exceptions import RoleInteractionError
+    from roleml.messaging.exceptions import MsgConnectionError
 
     try:
         folder = new_run_folder(options.output)
@@ -49,18 +52,31 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"cannot make a folder in --output {options.output}: {error.strerror}") from error
     configs = actor_configs(options, folder)
     write_config(folder / "config.yaml", configs)
+    if options.processes:
+        session = running_apart(configs, "conductor", options.broker, say)
+    else:
+        session = running(configs, options.broker)
     try:
-        with running(configs) as actors:
+        with session as actors:
             conductor = cast(Conductor, actors["conductor"].roles["conductor"])
             records = conductor.outcome.result()
     except KeyboardInterrupt:
         print(f"\ninterrupted; what was trained until then is in {folder}{os.sep}", flush=True)
         return INTERRUPTED
+    except MsgConnectionError as error:
+        return tell("roleml demo", error)
+    except EndedTooEarlyError as error:
+        say(str(error))
+        return error.code
     except RoleInteractionError as error:
         print(f"roleml demo: the run failed: {error}\nthe log is in {folder}{os.sep}", file=sys.stderr)
         return 1
     report(options, folder, records)
     return 0
+
+
+def say(text: str) -> None:
+    print(f"roleml demo: {text}", file=sys.stderr, flush=True)
 
 
 def report(options: DemoOptions, folder: Path, records: Sequence[RoundRecord]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roleml.cli.command import CommandError, at_least, positive, ratio
+from roleml.cli.launch import broker_url, chosen_broker
 
 __all__ = ["TRAINING_DIGITS", "DemoOptions", "add_arguments", "from_arguments"]
 
@@ -25,6 +26,8 @@ class DemoOptions:
     alpha: float | None = None
     seed: int = 1
     output: Path = Path("runs")
+    broker: str | None = None
+    processes: bool = False
 
     @property
     def client_names(self) -> list[str]:
@@ -89,6 +92,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="each run makes a folder of its own in there (default: %(default)s)",
     )
+    add(
+        "--broker",
+        type=broker_url,
+        metavar="URL",
+        help="message broker, such as amqp://user:password@host (default: the environment variable "
+        "ROLEML_BROKER, else the one in this process)",
+    )
+    add(
+        "--processes",
+        action="store_true",
+        help="run each actor in a process of its own, the conductor in this one; needs a broker",
+    )
 
 
 def from_arguments(arguments: argparse.Namespace) -> DemoOptions:
@@ -101,6 +116,8 @@ def from_arguments(arguments: argparse.Namespace) -> DemoOptions:
         alpha=arguments.alpha,
         seed=arguments.seed,
         output=arguments.output,
+        broker=arguments.broker,
+        processes=arguments.processes,
     )
     if options.clients > TRAINING_DIGITS:
         raise CommandError(
@@ -111,6 +128,10 @@ def from_arguments(arguments: argparse.Namespace) -> DemoOptions:
         raise CommandError(
             f"--select-ratio {options.select_ratio:g} of {options.clients} clients selects nobody; "
             f"with {options.clients} clients it needs to be at least {1 / options.clients:.3g}"
+        )
+    if options.processes and chosen_broker(options.broker).startswith("embedded:"):
+        raise CommandError(
+            "--processes needs a broker that connects processes, such as --broker amqp://user:password@host"
         )
     if options.output.exists() and not options.output.is_dir():
         raise CommandError(f"--output {options.output} is a file; name a folder")
