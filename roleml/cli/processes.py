@@ -104,7 +104,7 @@ class EndedTooEarlyError(Exception):
         self.code = code
 
 
-class Stage(enum.IntEnum):
+class _Stage(enum.IntEnum):
     LAUNCHED = 0
     BUILT = 1
     STARTED = 2
@@ -117,7 +117,7 @@ class _Child:
     process: BaseProcess
     control: Connection
     output: Connection
-    stage: Stage = Stage.LAUNCHED
+    stage: _Stage = _Stage.LAUNCHED
     runnables: int = 0
     done: bool = False
     open_ends: list[Connection] = field(default_factory=list)
@@ -171,11 +171,11 @@ class ActorProcesses:
             for launch in self._launches:
                 self._children.append(self._launch(launch))
         self._watcher.start()
-        self._await(lambda: all(child.stage >= Stage.BUILT for child in self._children))
+        self._await(lambda: all(child.stage >= _Stage.BUILT for child in self._children))
         for child in self._children:
             with contextlib.suppress(OSError):  # it has ended, as the next line finds out
                 child.control.send("start")
-            self._await(lambda child=child: child.stage >= Stage.STARTED)  # type: ignore[misc]  # bound here
+            self._await(lambda child=child: child.stage >= _Stage.STARTED)  # type: ignore[misc]  # bound here
 
     def wait(self, *, until_done: bool = False) -> None:
         """Return when all processes have ended, or nobody reads the console any more.
@@ -187,8 +187,8 @@ class ActorProcesses:
             raise CommandError("--exit-when-done: no actor has a Runnable role, so they would never be done")
 
         def over() -> bool:
-            ended = all(child.stage is Stage.ENDED for child in self._children)
-            done = all(c.done or c.stage is Stage.ENDED for c in self._children if c.runnables)
+            ended = all(child.stage is _Stage.ENDED for child in self._children)
+            done = all(c.done or c.stage is _Stage.ENDED for c in self._children if c.runnables)
             return ended or self._console.closed or (until_done and done)
 
         self._wait_for(over)
@@ -236,11 +236,11 @@ class ActorProcesses:
         return _Child(launch.name, process, control, output)
 
     def _alive(self) -> list[_Child]:
-        return [child for child in self._children if child.stage is not Stage.ENDED]
+        return [child for child in self._children if child.stage is not _Stage.ENDED]
 
     def _await(self, reached: Callable[[], bool]) -> None:
         self._wait_for(lambda: reached() or len(self._alive()) < len(self._children))
-        ended = next((child for child in self._children if child.stage is Stage.ENDED), None)
+        ended = next((child for child in self._children if child.stage is _Stage.ENDED), None)
         if ended is not None:
             raise EndedTooEarlyError(ended.name, ended.process.exitcode or 0)
 
@@ -262,7 +262,7 @@ class ActorProcesses:
             ends.update((end, child) for child in alive for end in child.open_ends)
             for end in wait(list(ends)):
                 child = ends[end]
-                if child.stage is Stage.ENDED:
+                if child.stage is _Stage.ENDED:
                     continue
                 if end is child.output:
                     self._copy_output(child)
@@ -291,9 +291,9 @@ class ActorProcesses:
             child.open_ends.remove(child.control)
             return
         if word == "built":
-            child.stage = Stage.BUILT
+            child.stage = _Stage.BUILT
         elif word == "started":
-            child.runnables, child.stage = value, Stage.STARTED
+            child.runnables, child.stage = value, _Stage.STARTED
         else:
             if value:
                 self.failures.append((child.name, FAILED))
@@ -310,7 +310,7 @@ class ActorProcesses:
             self._report(f"{child.name} {explained(code)}")
             if code != 0:
                 self.failures.append((child.name, code))
-        child.stage = Stage.ENDED
+        child.stage = _Stage.ENDED
         child.control.close()
         child.output.close()
 
