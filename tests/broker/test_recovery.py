@@ -13,11 +13,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pika
 import pytest
 
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
+from roleml.messaging.codec import Codec
+from roleml.messaging.envelope import Answer, Envelope, Kind
+from roleml.messaging.rabbitmq import consuming
+from roleml.messaging.rabbitmq.wire import headers_of
+from tests.actors import wait_until
+from tests.broker.broker import Broker
 from tests.broker.node import Node
+from tests.messaging.transport_contract import Peer
 
 WORKER = rml.RoleInstanceID("worker", "worker")
 DEADLINE_S = 30.0
@@ -97,6 +105,11 @@ class Callee:
 
 
 StartCallee = Callable[..., Callee]
+
+
+def messages_in(broker: Broker, vhost: str, queue_name: str) -> int:
+    (row,) = (row for row in broker.list_queues(vhost) if row["name"] == queue_name)
+    return int(row["messages_ready"]) + int(row["messages_unacknowledged"])
 
 
 @pytest.fixture
@@ -212,6 +225,69 @@ def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
     thread.join(DEADLINE_S)
     assert runs(tmp_path / "journal") == 3
     assert caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid
+
+
+def test_a_task_whose_caller_has_left_is_finished_and_gone(
+    broker_node: Broker,
+    broker_vhost: str,
+    broker_url: str,
+    connect: Connect,
+    start_callee: StartCallee,
+    tmp_path: Path,
+) -> None:
+    caller, callee = connect(broker_url), start_callee(broker_url)
+    work(caller, tmp_path / "journal", seconds=0.5)
+    callee.wait_for("working")
+    caller.stop()
+    wait_until(lambda: messages_in(broker_node, broker_vhost, "q.worker.worker.tasks") == 0)
+
+
+def test_a_service_that_a_lost_process_had_is_not_called_again(
+    broker_url: str, connect: Connect, start_callee: StartCallee
+) -> None:
+    caller = connect(broker_url)
+    start_callee(broker_url).kill()
+    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    channel = connection.channel()
+    headers = headers_of(Envelope(Kind.SERVICE, "1", ("caller", "x"), WORKER, "pid"))
+    answers = queue.SimpleQueue[Envelope]()
+    caller._mailbox.deliver = lambda envelope, body: answers.put(envelope)  # type: ignore[method-assign]
+    channel.basic_publish(
+        "rml.call",
+        "to.worker.worker.service.pid",
+        Codec().encode(((), ())).to_frame(),
+        pika.BasicProperties(headers=headers),
+    )
+    assert channel.basic_get("q.worker.worker.services")[0] is not None  # taken, and not acknowledged
+    connection.close()
+    start_callee(broker_url)
+    answer = answers.get(timeout=DEADLINE_S)
+    assert (answer.id, answer.answer) == ("1", Answer.FAILURE)
+
+
+def test_a_will_is_renewed_without_anyone_hearing_of_it(
+    broker_node: Broker, broker_vhost: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "WILL_RENEWED_S", 0.05)
+    written: queue.SimpleQueue[None] = queue.SimpleQueue()
+    write = consuming.Consumer._write_will
+
+    def noted(self: consuming.Consumer, channel: object) -> None:
+        written.put(None)
+        write(self, channel)
+
+    monkeypatch.setattr(consuming.Consumer, "_write_will", noted)
+    watched, watcher = Peer("watched", broker_url), Peer("watcher", broker_url)
+    try:
+        watcher.transport.watch("watched")
+        for _ in range(10):
+            written.get(timeout=DEADLINE_S)
+        wait_until(lambda: messages_in(broker_node, broker_vhost, "q.watched.@will") == 1)
+        watcher.flush(watched)
+        assert watcher.inbox.news.empty()
+    finally:
+        watched.transport.stop()
+        watcher.transport.stop()
 
 
 @pytest.mark.timeout(90)

@@ -32,6 +32,8 @@ PREFETCH = 256
 #: Chunks on their way from the broker at a time.
 UPLOAD_PREFETCH = 4
 ACK_EVERY = 32
+#: The broker takes back what is held for longer than its consumer_timeout, by default 30 minutes.
+WILL_RENEWED_S = 300.0
 ACK_AFTER_S = 0.05
 #: How often a name is asked for that a dead connection of ours may still hold.
 RELOCK_PAUSE_S = 1.0
@@ -260,7 +262,7 @@ class Consumer:
                 connection.channel(on_open_callback=opened)
                 return
             self._admin, self._main, self._tasks, self._will = channels
-            for each in (self._main, self._tasks):
+            for each in (self._main, self._tasks, self._will):
                 each.add_on_close_callback(self._closed)
             run_steps(self._connection, self._admin, self._setup_steps(), self._set_up)
 
@@ -338,7 +340,8 @@ class Consumer:
 
     def _closed(self, channel: pika.channel.Channel, reason: BaseException) -> None:
         """The broker closed a channel that we consume on, e.g. since a task was held too long: begin anew."""
-        if self._stopping or not channel.connection.is_open or channel not in (self._main, self._tasks):
+        ours = channel in (self._main, self._tasks, self._will)
+        if self._stopping or not ours or not channel.connection.is_open:
             return
         logger.info("the broker closed a channel of actor %s: %s; opening another", self._name, reason)
         self._up = False
@@ -483,9 +486,15 @@ class Consumer:
         yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
         yield partial(admin.queue_bind, queue, names.CALL, names.will_key(me))
         yield partial(will.basic_consume, queue, self._take_will, consumer_tag=f"{me}:will")
-        headers = {"kind": "presence", "actor": me, "state": "lost", "boot": self._boot}
+        self._write_will(will)
+
+    def _write_will(self, will: pika.channel.Channel) -> None:
+        current = will is self._will and not self._stopping
+        if not current or not will.is_open:
+            return
+        headers = {"kind": "presence", "actor": self._name, "state": "lost", "boot": self._boot}
         properties = pika.BasicProperties(headers=headers, user_id=self._user)
-        will.basic_publish(names.CALL, names.will_key(me), b"", properties)
+        will.basic_publish(names.CALL, names.will_key(self._name), b"", properties)
 
     def _dead_steps(self) -> Steps:
         assert self._admin is not None
@@ -539,10 +548,14 @@ class Consumer:
 
     def _take_will(self, channel: pika.channel.Channel, method: Any, properties: Any, _: bytes) -> None:
         mine = properties.user_id == self._user and (properties.headers or {}).get("boot") == self._boot
-        if mine and self._will_tag is None:
-            self._will_tag = method.delivery_tag
-        else:
+        if not mine:
             channel.basic_ack(method.delivery_tag)  # of an earlier life
+            return
+        # A delivery that is held for too long closes the channel: hold a new one every now and then.
+        old, self._will_tag = self._will_tag, method.delivery_tag
+        if old is not None:
+            channel.basic_ack(old)
+        self._connection.later(WILL_RENEWED_S, partial(self._write_will, channel))
 
     def _refusal(self, error: BaseException) -> MsgConnectionError:
         if isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == 405:

@@ -35,6 +35,8 @@ class Outgoing:
     #: whose absence is reported; ``None``: nobody needs to know
     envelope: Envelope | None = None
     persistent: bool = False
+    #: how long it may wait for a consumer; the one who sent it has given up by then
+    expires_s: float | None = None
     on_confirm: Callable[[], Any] | None = None
     message_id: str = ""
     returned: bool = field(default=False)
@@ -48,9 +50,16 @@ class Publisher:
     """
 
     def __init__(
-        self, connection: Connection, name: str, boot: str, user: str, on_return: Callable[[Outgoing], None]
+        self,
+        connection: Connection,
+        consuming: Connection,
+        name: str,
+        boot: str,
+        user: str,
+        on_return: Callable[[Outgoing], None],
     ) -> None:
         self._connection = connection
+        self._consuming = consuming
         self._name = name
         self._boot = boot
         self._user = user
@@ -71,10 +80,13 @@ class Publisher:
         """Hand over, without waiting for the broker unless too much waits there already."""
         size = sum(len(message.body) for message in messages)
         with self._room:
-            if size and not self._connection.in_thread:
+            if size and not self._in_io_thread():
                 self._wait_for_room()
             self._bytes += size
         self._connection.post(lambda: self._publish(messages))
+
+    def _in_io_thread(self) -> bool:
+        return self._connection.in_thread or self._consuming.in_thread
 
     def _wait_for_room(self) -> None:
         patience = Patience()
@@ -114,6 +126,7 @@ class Publisher:
         channel.add_on_close_callback(self._closed)
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
+        channel.connection.confirmed_by(channel, self._confirmed)
 
     def _ready(self, channel: pika.channel.Channel) -> None:
         self._channel = channel
@@ -145,6 +158,7 @@ class Publisher:
                 headers=message.headers,
                 message_id=message.message_id,
                 delivery_mode=2 if message.persistent else 1,
+                expiration=None if message.expires_s is None else str(int(message.expires_s * 1000)),
                 user_id=self._user,
             )
             mandatory = message.envelope is not None
@@ -163,7 +177,7 @@ class Publisher:
                 logger.error("the broker refused a message of %s for %s", self._name, message.key)
                 if message.envelope is not None and not message.returned:
                     self._on_return(message)
-            elif message.on_confirm is not None and not message.returned:
+            elif message.on_confirm is not None:  # also when it was returned: the broker has dealt with it
                 message.on_confirm()
         with self._room:
             self._bytes -= sum(len(message.body) for message in done)

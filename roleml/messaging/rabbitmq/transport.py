@@ -45,6 +45,8 @@ logger = logging.getLogger("roleml.messaging.rabbitmq")
 #: A header frame holds at most 128 KiB of routing keys
 TARGETS_PER_UPLOAD = 200
 DRAIN_S = 10.0
+#: A service request that no process has taken by then is not run any more: its caller was told long ago.
+SERVICE_EXPIRES_S = 60.0
 #: How long an actor whose connection was lost may take to come back before it counts as down.
 GRACE_S = 0.8
 #: The same after this process itself was disconnected: the broker may have been down for everyone.
@@ -155,7 +157,7 @@ class RabbitTransport(Transport):
         shared = _join(self._url, self._parsed, self.name)
         self._receiver = self._sender = receiver
         self._publisher = Publisher(
-            shared.publishing, self.name, self._boot, self._parsed.user, self._returned
+            shared.publishing, shared.consuming, self.name, self._boot, self._parsed.user, self._returned
         )
         self._shared = shared
         self._consuming = shared.consuming
@@ -246,7 +248,7 @@ class RabbitTransport(Transport):
             envelope,
             _lasts(envelope),
         )
-        if envelope.kind is Kind.RESULT:
+        if envelope.kind is Kind.RESULT and envelope.id in self._ledger:
             message.on_confirm = lambda: self._task_answered(envelope.id)
         return message
 
@@ -332,7 +334,7 @@ class RabbitTransport(Transport):
             elif not self._seen.first_time(properties.message_id):
                 logger.debug("%s: message %s came again", self.name, properties.message_id)
             elif envelope.kind is Kind.SERVICE:
-                self._take_service(envelope, headers, body)
+                self._take_service(envelope, headers, body, redelivered=method.redelivered)
             else:
                 self._take_whole(envelope, headers, body, transfers)
         except (MalformedError, DecodeError) as e:
@@ -346,7 +348,12 @@ class RabbitTransport(Transport):
         else:
             self._hand_over(envelope, frame)
 
-    def _take_service(self, envelope: Envelope, headers: Any, body: bytes) -> None:
+    def _take_service(self, envelope: Envelope, headers: Any, body: bytes, *, redelivered: bool) -> None:
+        if redelivered and self._consumer.generation == 1:
+            # An earlier process of this actor had it; whether it began to serve it, nobody knows any more.
+            where = f"{'/'.join(envelope.target)}.{envelope.channel}"
+            self._fail(envelope, f"{where} may have been called already: the process that had it was lost")
+            return
         if "transfer" in headers:
             self._consuming.later(STALLED_S, self._shared.give_up_uploads)
         self._parked.take(envelope, headers, body)
