@@ -122,6 +122,17 @@ class Element(Generic[T]):
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("default_construct_strategy", ConstructStrategy),
+            ("default_initialize_strategy", InitializeStrategy),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"{name} is {getattr(self, name)!r}; it is one of "
+                    f"{', '.join(f'{kind.__name__}.{each}' for each in kind.__members__)}"
+                )
+
     def __set_name__(self, owner: type, name: str) -> None:
         object.__setattr__(self, "declared_as", f"{owner.__qualname__}.{name}")
 

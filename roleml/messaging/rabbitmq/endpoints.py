@@ -20,6 +20,8 @@ __all__ = ["BrokerURL"]
 #: Below the broker's own default of 60 s, so that a frozen peer is noticed within half a minute.
 HEARTBEAT_S = 10
 CONNECT_TIMEOUT_S = 10.0
+#: the user that a fresh broker comes with
+SHARED_USER = "guest"
 
 _OPTIONS = ("heartbeat", "cafile", "certfile", "keyfile", "password_file", "server_name", "identity")
 _IDENTITY = ("required", "claimed")
@@ -93,12 +95,13 @@ class BrokerURL:
         """Whether this actor takes messages only from whom the broker has found to be the sender.
 
         That needs a broker user for each actor, of its name. Unless the option ``identity`` says it, an actor
-        whose own user has its name expects the same of the others.
+        whose own user has its name expects the same of the others; ``guest`` is everybody's.
 
         Raises:
             ValueError: identity is required, and this actor's own user has another name.
         """
-        required = self.options.get("identity", "required" if self.user == actor else "claimed") == "required"
+        own = self.user == actor and actor != SHARED_USER
+        required = self.options.get("identity", "required" if own else "claimed") == "required"
         if required and self.user != actor:
             raise ValueError(
                 f"actor {actor} connects as broker user {self.user!r}, but identity=required means a user of "

@@ -95,3 +95,8 @@ def test_what_is_not_implemented_refuses_and_names_itself_and_its_type(use: Call
 def test_the_refusal_works_for_types_without_a_name(cls: Any) -> None:
     with pytest.raises(RuntimeError, match=r"type .* is not implemented"):
         Element(cls)()
+
+
+def test_a_strategy_by_name_is_refused_in_a_declaration_and_the_members_are_named() -> None:
+    with pytest.raises(TypeError, match=r"'once_eager'.*ConstructStrategy\.ONCE_EAGER"):
+        Element(dict, default_construct_strategy="once_eager")  # type: ignore[arg-type]

@@ -95,3 +95,7 @@ def test_a_password_is_not_shown() -> None:
     url = BrokerURL.parse("amqp://alice:hidden@host/app")
     assert "hidden" not in f"{url} {url!r}"
     assert str(url) == "amqp://alice@host:5672/app"
+
+
+def test_an_actor_called_like_the_user_of_a_fresh_broker_expects_no_users_of_others() -> None:
+    assert not BrokerURL.parse("amqp://guest:guest@host").identity_of("guest")
