@@ -65,9 +65,10 @@ class Transport(ABC):
        targets, and needs no time-out. Only ``SERVICE`` and ``TASK`` need a binding; all other kinds only need
        the actor. For an actor that was lost, ``DOWN`` may come in the place of the report; with
        :attr:`keeps_tasks`, a task for it waits instead.
-    4. What one thread sends to one actor arrives once, complete, and in that order. So does what one thread
-       publishes, at each subscriber. With :attr:`keeps_tasks`, a task that was not answered when its actor
-       was lost arrives again, at the successor.
+    4. What one thread sends arrives once and complete. Requests of one kind to one endpoint arrive in the
+       order they were sent, whatever their sizes; so does all else that one thread sends to one actor, and
+       what it publishes, at each subscriber. With :attr:`keeps_tasks`, a task that was not answered when its
+       actor was lost arrives again, at the successor.
     5. :meth:`publish`, to a channel that was bound, reaches each actor that is subscribed to that source and
        channel once, the publisher itself included, and nobody else. Once :meth:`subscribe` has returned
        true, no later publication is missed; once :meth:`unsubscribe` has returned, at most publications that

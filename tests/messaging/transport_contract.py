@@ -215,6 +215,43 @@ class TransportContract:
         b.flush(senders[0])
         assert b.inbox.delivered.empty()
 
+    @pytest.mark.parametrize("kind", [Kind.SERVICE, Kind.TASK, Kind.CONTROL])
+    def test_4_large_and_small_messages_stay_in_order(self, connect: Connect, kind: Kind) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", ["x"], ["x"])
+        b.transport.open("role")
+        sizes = [10, 6_000_000, 10, 1_500_000, 10, 10]
+        for n, size in enumerate(sizes):
+            a.send("b/role.x", content=(n, b"x" * size), kind=kind, id=str(n))
+        arrived = [b.inbox.next()[1] for _ in sizes]
+        assert [(n, len(data)) for n, data in arrived] == list(enumerate(sizes))
+
+    def test_3_a_task_for_an_endpoint_that_comes_back_waits_only_where_tasks_are_kept(
+        self, connect: Connect
+    ) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", [], ["work"])
+        b.transport.open("role")
+        b.transport.unbind("role", keep_tasks=True)
+        a.send("b/role.work", kind=Kind.TASK, id="waits")
+        if not b.transport.keeps_tasks:
+            assert a.inbox.back.get(timeout=DEADLINE_S)[1] is Absence.NOT_BOUND
+            return
+        b.transport.bind("role", [], ["work"])
+        b.flush(a)
+        assert b.inbox.delivered.empty()
+        b.transport.open("role")
+        assert b.inbox.next()[0].id == "waits"
+        assert a.inbox.back.empty()
+
+    def test_3_an_endpoint_that_ends_for_good_keeps_nothing(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", [], ["work"])
+        b.transport.open("role")
+        b.transport.unbind("role")
+        a.send("b/role.work", kind=Kind.TASK)
+        assert a.inbox.back.get(timeout=DEADLINE_S)[1] is Absence.NOT_BOUND
+
     def test_4_publications_arrive_in_order_at_each_subscriber(self, connect: Connect) -> None:
         source, subscribers = connect("a"), [connect("b"), connect("c")]
         for subscriber in subscribers:
