@@ -23,7 +23,7 @@ import pika.exceptions
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.refusals import explain
-from roleml.messaging.rabbitmq.tuning import MergingConnection, tune_reads
+from roleml.messaging.rabbitmq.tuning import TunedConnection, tune_reads
 
 __all__ = ["Connection", "Session", "Steps", "run_steps"]
 
@@ -57,7 +57,7 @@ class Connection:
         self._posted: deque[Callable[[], Any]] = deque()
         self._lock = threading.Lock()
         self._woken = False
-        self._connection: pika.SelectConnection | None = None
+        self._connection: TunedConnection | None = None
         self._attempt = 0
         self._stopping = False
         self._first = threading.Event()
@@ -88,6 +88,21 @@ class Connection:
                 self._woken = True
                 self._ioloop.add_callback_threadsafe(self._drain)
 
+    def perform(self, action: Callable[[], Any]) -> None:
+        """Run ``action`` in this thread if the connection's own is idle; else there, as ``post`` does.
+
+        Either way in the order of these calls. The action sends something small, and does not wait.
+        """
+        connection = self._connection
+        if connection is not None and not self._posted and connection.try_turn():
+            try:
+                if connection is self._connection and not self._posted:
+                    self._run_action(action)
+                    return
+            finally:
+                connection.end_turn()
+        self.post(action)
+
     @property
     def in_thread(self) -> bool:
         return threading.current_thread() is self._thread
@@ -110,7 +125,7 @@ class Connection:
             self._sessions.remove(session)
 
     def later(self, delay_s: float, action: Callable[[], Any]) -> Any:
-        return self._ioloop.call_later(delay_s, action)
+        return self._ioloop.call_later(delay_s, lambda: self._in_turn(action))
 
     def cancel(self, timer: Any) -> None:
         self._ioloop.remove_timeout(timer)
@@ -118,13 +133,30 @@ class Connection:
     def _drain(self) -> None:
         with self._lock:
             self._woken = False
+        self._in_turn(self._run_posted)
+
+    def _in_turn(self, action: Callable[[], Any]) -> None:
+        connection = self._connection
+        if connection is None:
+            action()
+            return
+        connection.begin_turn()
+        try:
+            action()
+        finally:
+            connection.end_turn()
+
+    def _run_posted(self) -> None:
         while self._posted:
-            try:
-                self._posted.popleft()()
-            except pika.exceptions.AMQPError as e:  # a channel closed meanwhile; recovery does the rest
-                logger.debug("%s: %s", self._purpose, e)
-            except Exception:
-                logger.exception("%s connection: a posted action failed", self._purpose)
+            self._run_action(self._posted.popleft())
+
+    def _run_action(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except pika.exceptions.AMQPError as e:  # a channel closed meanwhile; recovery does the rest
+            logger.debug("%s: %s", self._purpose, e)
+        except Exception:
+            logger.exception("%s connection: a posted action failed", self._purpose)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -145,25 +177,28 @@ class Connection:
         if loop is not None:
             loop.close()
 
-    def _connect(self) -> pika.SelectConnection:
+    def _connect(self) -> TunedConnection:
         name = f"roleml {self._purpose} pid={os.getpid()} host={socket.gethostname()}"
-        return MergingConnection(
+        return TunedConnection(
             self._url.parameters(self._attempt, name, {"purpose": self._purpose}),
             on_open_callback=self._opened,
             on_open_error_callback=self._not_opened,
             on_close_callback=self._closed,
         )
 
-    def _opened(self, connection: pika.SelectConnection) -> None:
+    def _opened(self, connection: TunedConnection) -> None:
         if self._attempt:
             logger.info("connected to %s again (%s)", self._url, self._purpose)
         self._attempt = 0
         self._connection = connection
         connection.add_on_connection_blocked_callback(self._blocked)
         connection.add_on_connection_unblocked_callback(self._unblocked)
+        self._in_turn(lambda: self._tell_connected(connection))
+        self._first.set()
+
+    def _tell_connected(self, connection: TunedConnection) -> None:
         for session in list(self._sessions):
             session.connected(connection)
-        self._first.set()
 
     def _not_opened(self, connection: pika.SelectConnection, error: BaseException) -> None:
         self._attempt += 1
@@ -175,17 +210,20 @@ class Connection:
             logger.warning("%s", explain(self._url, error))
         connection.ioloop.stop()
 
-    def _closed(self, connection: pika.SelectConnection, reason: BaseException) -> None:
-        self._connection = None
-        self.blocked = None
-        for session in list(self._sessions):
-            session.disconnected()
+    def _closed(self, connection: TunedConnection, reason: BaseException) -> None:
+        self._in_turn(self._tell_disconnected)
         if not self._stopping:
             self._attempt += 1
             logger.warning(
                 "lost the connection to %s (%s): %s; reconnecting", self._url, self._purpose, reason
             )
         connection.ioloop.stop()
+
+    def _tell_disconnected(self) -> None:
+        self._connection = None
+        self.blocked = None
+        for session in list(self._sessions):
+            session.disconnected()
 
     def _blocked(self, _: Any, method: Any) -> None:
         self.blocked = str(method.method.reason)

@@ -14,6 +14,7 @@ import pika.channel
 
 from roleml.messaging.envelope import Envelope
 from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.tuning import MERGED_BYTES
 from roleml.shared.patience import Patience
 
 __all__ = ["Outgoing", "Publisher"]
@@ -83,7 +84,8 @@ class Publisher:
             if size and not self._in_io_thread():
                 self._wait_for_room()
             self._bytes += size
-        self._connection.post(lambda: self._publish(messages))
+        hand_over = self._connection.perform if size <= MERGED_BYTES else self._connection.post
+        hand_over(lambda: self._publish(messages))
 
     def _in_io_thread(self) -> bool:
         return self._connection.in_thread or self._consuming.in_thread

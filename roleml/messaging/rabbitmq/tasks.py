@@ -52,6 +52,10 @@ class TaskLedger:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, task_id: str) -> bool:
+        """Whether the task runs here. For any thread."""
+        return task_id in self._held
+
     def decide(self, task_id: str, *, redelivered: bool, crashes: int) -> Decision:
         if task_id in self._held:
             return Decision.HOLD
