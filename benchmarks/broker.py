@@ -1,0 +1,300 @@
+"""What our runtime costs on a broker, beside a hand-tuned pika program that does the same work.
+
+Both take turns in one run, on one broker, with the same processes. Ratios first, each with its target; then
+the absolute figures, which depend on the machine and on what else it was doing.
+
+    python benchmarks/broker.py [--broker URL] [--quick] [--only NAME] [--json FILE] [--gigabyte]
+
+Without a URL it starts a node as the tests do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from raw_pika import (
+    RawPika,
+    broadcast_s,
+    calls_per_second,
+    event_deliveries_per_second,
+    memory_bytes,
+    payload_s,
+    percentile,
+    service_latencies_s,
+    task_latencies_s,
+)
+from runtime_broker import Runtime, Sink, actor
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report. ``value`` is what the target is about: a ratio, unless the name has a unit."""
+
+    name: str
+    value: float
+    target: str
+    holds: bool | None
+    absolute: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    url: str
+    quick: bool
+
+    @property
+    def rounds(self) -> int:
+        return 3 if self.quick else 9
+
+    @contextlib.contextmanager
+    def pair(
+        self, processes: int = 1, receivers: int = 1, *, together: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        """Raw pika and our runtime, both running; idle while the other is measured."""
+        with (
+            RawPika(self.url, processes=processes, receivers=receivers) as raw,
+            Runtime(self.url, processes=processes, receivers=receivers, together=together) as ours,
+        ):
+            yield raw, ours
+
+    def turns(self, measure: Callable[[Any], Any], raw: Any, ours: Any) -> list[tuple[Any, Any]]:
+        """``(raw, ours)`` of each round, the first to go alternating, after one round that does not count."""
+        measure(raw), measure(ours)
+        results = []
+        for number in range(self.rounds):
+            if number % 2:
+                mine = measure(ours)
+                results.append((measure(raw), mine))
+            else:
+                results.append((measure(raw), measure(ours)))
+        return results
+
+
+def _ratio(turns: Sequence[tuple[float, float]]) -> float:
+    return statistics.median(ours / raw for raw, ours in turns)
+
+
+def _medians(turns: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(raw for raw, _ in turns), statistics.median(ours for _, ours in turns)
+
+
+def _at_most(
+    name: str, turns: Sequence[tuple[float, float]], target: float | None, scale: float, unit: str
+) -> Row:
+    ratio, (raw, ours) = _ratio(turns), _medians(turns)
+    text = "" if target is None else f"at most {target}"
+    holds = None if target is None else ratio <= target
+    return Row(name, ratio, text, holds, f"{ours * scale:,.1f} {unit}, raw {raw * scale:,.1f} {unit}")
+
+
+def _at_least(name: str, turns: Sequence[tuple[float, float]], target: float) -> Row:
+    ratio, (raw, ours) = _ratio(turns), _medians(turns)
+    return Row(name, ratio, f"at least {target}", ratio >= target, f"{ours:,.0f} /s, raw {raw:,.0f} /s")
+
+
+# ---- the measures
+
+
+def service(bench: Bench) -> Iterator[Row]:
+    with bench.pair() as (raw, ours):
+        turns = bench.turns(lambda it: service_latencies_s(it, 100 if bench.quick else 300), raw, ours)
+    for percent, target in ((50, 1.25), (99, None)):
+        part = [tuple(percentile(taken, percent) for taken in turn) for turn in turns]
+        yield _at_most(f"service call, p{percent}", part, target, 1e6, "us")
+
+
+def throughput(bench: Bench) -> Iterator[Row]:
+    with bench.pair() as (raw, ours):
+        calls = 40 if bench.quick else 150
+        turns = bench.turns(lambda it: calls_per_second(it, 16, calls), raw, ours)
+    yield _at_least("calls/s, 16 callers", turns, 0.85)
+
+
+def task(bench: Bench) -> Iterator[Row]:
+    with bench.pair() as (raw, ours):
+        turns = bench.turns(lambda it: task_latencies_s(it, 60 if bench.quick else 200), raw, ours)
+    part = [tuple(statistics.median(taken) for taken in turn) for turn in turns]
+    row = _at_most("task, call to result, p50", part, None, 1e6, "us")
+    yield Row(row.name, row.value, "0.5 x RoleML 0.3 [1.9-2.4 ms]", None, row.absolute)
+
+
+def events(bench: Bench) -> Iterator[Row]:
+    count = 800 if bench.quick else 3_000
+    for together in (False, True):
+        with bench.pair(2, 4, together=together) as (raw, ours):
+            turns = bench.turns(lambda it: event_deliveries_per_second(it, count), raw, ours)
+        layout = "2 actors, 4 roles each" if together else "8 actors"
+        yield _at_least(f"events/s to 8 subscribers in {layout}", turns, 0.5)
+
+
+def payloads(bench: Bench) -> Iterator[Row]:
+    with bench.pair() as (raw, ours):
+        for megabytes, target in ((1, None), (25, None), (100, 1.15)):
+            payload = bytearray(b"\1") * (megabytes * MB)
+            turns = bench.turns(lambda it, payload=payload: payload_s(it, payload), raw, ours)  # type: ignore[misc]
+            yield _at_most(f"{megabytes} MB one way", turns, target, 1e3, "ms")
+
+
+def group(bench: Bench) -> Iterator[Row]:
+    payload = bytearray(b"\1") * (25 * MB)
+    for receivers in (8, 16):
+        with bench.pair(2, receivers // 2) as (raw, ours):
+            results = bench.turns(lambda it: broadcast_s(it, payload, per_process=True), raw, ours)
+        name = f"25 MB to {receivers} roles in 2 processes"
+        row = _at_most(name, [(a, b) for (a, _), (b, _) in results], None, 1e3, "ms")
+        yield Row(name, row.value, "0.15 x RoleML 0.3 [98 ms]", None, row.absolute)
+        sent = max(count for _, (_, count) in results) / len(payload)
+        yield Row(
+            "  bytes leaving the sender / payload", sent, "at most 1.02", sent <= 1.02, f"{sent * 25:.2f} MB"
+        )
+
+
+def memory(bench: Bench) -> Iterator[Row]:
+    """In fresh processes: a second transfer would use again what the first has freed."""
+    peaks = []
+    size = (25 if bench.quick else 100) * MB
+    for make in (RawPika, Runtime):
+        with make(bench.url) as it:
+            service_latencies_s(it, 20)
+            payload = bytearray(b"\1") * size
+            it.reset_peaks()
+            payload_s(it, payload)
+            peaks.append(it.peaks_bytes())
+            del payload
+    yield from _peaks(size, peaks[1], peaks[0])
+
+
+def gigabyte(bench: Bench) -> Iterator[Row]:
+    size = 1 << 30
+    with Runtime(bench.url) as ours:
+        service_latencies_s(ours, 20)
+        payload = bytearray(b"\1") * size
+        ours.reset_peaks()
+        seconds = payload_s(ours, payload)
+        peaks = ours.peaks_bytes()
+    yield Row("1 GiB one way, seconds", seconds, "", None, f"{size / MB / seconds:,.0f} MB/s")
+    yield from _peaks(size, peaks, None)
+
+
+def _peaks(size: int, ours: tuple[int, int], raw: tuple[int, int] | None) -> Iterator[Row]:
+    for number, (name, payloads) in enumerate((("sender, beyond the payload", 0), ("receiver", 2))):
+        limit = payloads * size / MB + 64
+        value = ours[number] / MB
+        absolute = f"{value:,.0f} MB" + (f", raw {raw[number] / MB:,.0f} MB" if raw else "")
+        yield Row(
+            f"{size / MB:,.0f} MB: peak MB of {name}",
+            value, f"at most {limit:,.0f} MB", value <= limit, absolute,
+        )  # fmt: skip
+
+
+def idle(bench: Bench) -> Iterator[Row]:
+    """In a process of its own."""
+    count = 100 if bench.quick else 1000
+    here = os.path.dirname(os.path.abspath(__file__))
+    code = f"import sys; sys.path.insert(0, {here!r}); import broker; broker.measure_idle(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, bench.url, str(count)]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(out)
+    name, start_s = f"{count} idle actors", figures["start_s"]
+    limit_s = 5 * count / 1000
+    yield Row(f"{name}: kB each", figures["kB_each"], "under 60", figures["kB_each"] < 60, "")
+    threads = figures["threads_each"]
+    yield Row(f"{name}: threads each", threads, "under 0.02", threads < 0.02, "")
+    stopped = f"stopped in {figures['stop_s']:.2f} s"
+    yield Row(f"{name}: seconds to start", start_s, f"under {limit_s:g}", start_s < limit_s, stopped)
+
+
+def measure_idle(url: str, number: str) -> None:
+    count = int(number)
+    prefix = f"idle-{time.monotonic_ns():x}"
+    actors = [actor(f"{prefix}-first", url)]
+    actors[0].add_role("sink", Sink())
+    actors[0].start()
+    rss, threads, start = memory_bytes("VmRSS"), threading.active_count(), time.perf_counter()
+    for each in (actor(f"{prefix}-{index}", url) for index in range(count)):
+        each.add_role("sink", Sink())
+        each.start()
+        actors.append(each)
+    figures = {
+        "start_s": time.perf_counter() - start,
+        "kB_each": (memory_bytes("VmRSS") - rss) / 1e3 / count,
+        "threads_each": (threading.active_count() - threads) / count,
+    }
+    start = time.perf_counter()
+    for each in actors:
+        each.stop()
+    figures["stop_s"] = time.perf_counter() - start
+    print(json.dumps(figures))
+
+
+# ---- the report
+
+MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    measure.__name__: measure
+    for measure in (memory, service, throughput, task, events, payloads, group, idle)
+}
+
+
+def report(rows: Sequence[Row]) -> None:
+    print(f"\n{'ours / raw pika, or as named':<48}{'':>10}   target")
+    for row in rows:
+        mark = {None: "", True: "", False: "   MISSED"}[row.holds]
+        print(f"{row.name:<48}{row.value:>10.2f}   {row.target}{mark}")
+    print("\nabsolute, of this machine at this time")
+    for row in rows:
+        if row.absolute:
+            print(f"{row.name:<48}   {row.absolute}")
+
+
+@contextlib.contextmanager
+def _broker(url: str | None) -> Iterator[str]:
+    if url is not None:
+        yield url
+        return
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from tests.broker.fixtures import open_broker
+
+    broker = open_broker()
+    try:
+        yield broker.url()
+    finally:
+        broker.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--broker", help="amqp://user:password@host/vhost; a private node if not given")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, less work in each")
+    parser.add_argument("--only", choices=MEASURES, action="append", metavar="NAME", help=", ".join(MEASURES))
+    parser.add_argument("--gigabyte", action="store_true", help="send 1 GiB instead, and tell the peaks")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    options = parser.parse_args()
+    measures = [gigabyte] if options.gigabyte else [MEASURES[name] for name in options.only or MEASURES]
+    rows: list[Row] = []
+    with _broker(options.broker) as url:
+        for measure in measures:
+            print(f"measuring {measure.__name__} ...", file=sys.stderr)
+            rows += measure(Bench(url, options.quick))
+    report(rows)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+
+
+if __name__ == "__main__":
+    main()
