@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from roleml.messaging.codec import Body
 from roleml.messaging.envelope import Address, Envelope
+from roleml.messaging.filters import Filters, Stamps
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 
 __all__ = ["DisabledTransport"]
@@ -26,12 +27,10 @@ class DisabledTransport(Transport):
             for envelope in envelopes:
                 self._receiver.returned(envelope, Absence.DISABLED)
 
-    def bind(
-        self, endpoint: str, services: Iterable[str], tasks: Iterable[str], events: Iterable[str] = ()
-    ) -> None: ...
+    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None: ...
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None: ...
-    def publish(self, envelope: Envelope, body: Body) -> None: ...
-    def subscribe(self, source: Address, channel: str) -> bool:
+    def publish(self, envelope: Envelope, body: Body, stamps: Stamps | None = None) -> None: ...
+    def subscribe(self, source: Address, channel: str, filters: Filters = None) -> bool:
         return True
 
     def unsubscribe(self, source: Address, channel: str) -> None: ...

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from roleml.messaging.codec import Body
 from roleml.messaging.envelope import Address, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.filters import Filters, Stamps, passes
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 
 __all__ = ["EmbeddedBroker", "EmbeddedTransport", "broker_at"]
@@ -27,7 +28,7 @@ class EmbeddedBroker:
         self.url = url
         self._lock = threading.Lock()
         self._members: dict[str, EmbeddedTransport] = {}
-        self._subscribers: dict[tuple[Address, str], dict[str, EmbeddedTransport]] = {}
+        self._subscribers: dict[tuple[Address, str], dict[str, tuple[EmbeddedTransport, Filters]]] = {}
         self._watchers: dict[str, dict[str, EmbeddedTransport]] = {}
 
     def join(self, member: EmbeddedTransport) -> None:
@@ -52,17 +53,18 @@ class EmbeddedBroker:
         with self._lock:
             return self._members.get(name)
 
-    def subscribe(self, member: EmbeddedTransport, source: Address, channel: str) -> None:
+    def subscribe(self, member: EmbeddedTransport, source: Address, channel: str, filters: Filters) -> None:
         with self._lock:
-            self._subscribers.setdefault((source, channel), {})[member.name] = member
+            self._subscribers.setdefault((source, channel), {})[member.name] = member, filters
 
     def unsubscribe(self, member: EmbeddedTransport, source: Address, channel: str) -> None:
         with self._lock:
             self._drop(self._subscribers, (source, channel), member.name)
 
-    def subscribers(self, source: Address, channel: str) -> list[EmbeddedTransport]:
+    def subscribers(self, source: Address, channel: str, stamps: Stamps) -> list[EmbeddedTransport]:
         with self._lock:
-            return list(self._subscribers.get((source, channel), {}).values())
+            subscribers = list(self._subscribers.get((source, channel), {}).values())
+        return [member for member, filters in subscribers if filters is None or passes(stamps, filters)]
 
     def watch(self, member: EmbeddedTransport, actor: str) -> None:
         with self._lock:
@@ -73,7 +75,7 @@ class EmbeddedBroker:
             return list(self._watchers.get(actor, {}).values())
 
     @staticmethod
-    def _drop(table: dict[Key, dict[str, EmbeddedTransport]], key: Key, name: str) -> None:
+    def _drop(table: dict[Key, dict[str, Any]], key: Key, name: str) -> None:
         members = table.get(key, {})
         members.pop(name, None)
         if not members:
@@ -109,9 +111,7 @@ class EmbeddedTransport(Transport):
         self._broker.join(self)
         self._receiver = self._sender = receiver
 
-    def bind(
-        self, endpoint: str, services: Iterable[str], tasks: Iterable[str], events: Iterable[str] = ()
-    ) -> None:
+    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
         self._channels[endpoint] = {Kind.SERVICE: frozenset(services), Kind.TASK: frozenset(tasks)}
 
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
@@ -128,15 +128,15 @@ class EmbeddedTransport(Transport):
                 copy = copy or body.snapshot()
                 target._take(envelope, copy)
 
-    def publish(self, envelope: Envelope, body: Body) -> None:
-        members = self._broker.subscribers(envelope.source, envelope.channel)
+    def publish(self, envelope: Envelope, body: Body, stamps: Stamps | None = None) -> None:
+        members = self._broker.subscribers(envelope.source, envelope.channel, stamps or {})
         if members and self._receiver is not None:
             copy = body.snapshot()
             for member in members:
                 member._take(envelope, copy)
 
-    def subscribe(self, source: Address, channel: str) -> bool:
-        self._broker.subscribe(self, source, channel)
+    def subscribe(self, source: Address, channel: str, filters: Filters = None) -> bool:
+        self._broker.subscribe(self, source, channel, filters)
         return True
 
     def unsubscribe(self, source: Address, channel: str) -> None:

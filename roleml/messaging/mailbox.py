@@ -26,6 +26,7 @@ from roleml.messaging.exceptions import (
     MessagingError,
     MsgConnectionError,
 )
+from roleml.messaging.filters import Stamps
 from roleml.messaging.pending import Pending
 from roleml.messaging.signing import Seals
 from roleml.messaging.transport import Absence, Presence, Transport
@@ -183,10 +184,10 @@ class Mailbox:
         """Send a ``CONTROL`` that wants no answer; an absent actor is only logged."""
         self._send([Envelope(Kind.CONTROL, "", source, target, channel)], self._codec.encode(content))
 
-    def publish(self, source: Address, channel: str, sequence: int, content: Any) -> None:
+    def publish(self, source: Address, channel: str, sequence: int, content: Any, stamps: Stamps) -> None:
         envelope = Envelope(Kind.EVENT, "", source, ("", ""), channel, sequence)
         body = self._codec.encode(content)
-        self._transport.publish(self._sealed([envelope], body)[0], body)
+        self._transport.publish(self._sealed([envelope], body)[0], body, stamps)
 
     def _send(self, envelopes: list[Envelope], body: Body) -> None:
         self._transport.send(self._sealed(envelopes, body), body)

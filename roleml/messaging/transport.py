@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from roleml.messaging.codec import Body
 from roleml.messaging.envelope import Address, Envelope
+from roleml.messaging.filters import Filters, Stamps
 
 __all__ = ["SCHEMES", "Absence", "Presence", "Receiver", "Transport", "open_transport"]
 
@@ -69,10 +70,10 @@ class Transport(ABC):
        order they were sent, whatever their sizes; so does all else that one thread sends to one actor, and
        what it publishes, at each subscriber. With :attr:`keeps_tasks`, a task that was not answered when its
        actor was lost arrives again, at the successor.
-    5. :meth:`publish`, to a channel that was bound, reaches each actor that is subscribed to that source and
-       channel once, the publisher itself included, and nobody else. Once :meth:`subscribe` has returned
-       true, no later publication is missed; once :meth:`unsubscribe` has returned, at most publications that
-       were already on their way still come. Nobody subscribed is not an error.
+    5. :meth:`publish` reaches each actor that is subscribed to that source and channel, and has a filter that
+       the event passes or none, once, the publisher itself included, and nobody else. Once :meth:`subscribe`
+       has returned true, no later publication is missed; once :meth:`unsubscribe` has returned, at most
+       publications that were already on their way still come. Nobody subscribed is not an error.
     6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each
        time it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
     7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back
@@ -103,14 +104,8 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def bind(
-        self, endpoint: str, services: Iterable[str], tasks: Iterable[str], events: Iterable[str] = ()
-    ) -> None:
-        """Accept requests for these channels of ``endpoint`` from now on, and prepare to publish these
-        events.
-
-        Replaces an earlier binding.
-        """
+    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
+        """Accept requests for these channels of ``endpoint`` from now on. Replaces an earlier binding."""
 
     def open(self, endpoint: str) -> None:  # noqa: B027  # only where tasks are kept is there something to do
         """The bound endpoint is in service: where tasks are kept, those for it begin to arrive only now."""
@@ -126,15 +121,27 @@ class Transport(ABC):
     def send(self, envelopes: Sequence[Envelope], body: Body) -> None:
         """Move the same body to the target of each envelope."""
 
-    @abstractmethod
-    def publish(self, envelope: Envelope, body: Body) -> None:
-        """Move an event to the subscribers of ``envelope.source`` and ``envelope.channel``."""
+    def offer(self, endpoint: str, channel: str) -> None:  # noqa: B027  # only a broker needs to be told
+        """Make the event channel of a bound endpoint known, so that others may subscribe to it.
+
+        The first :meth:`publish` does the same.
+        """
 
     @abstractmethod
-    def subscribe(self, source: Address, channel: str) -> bool:
-        """Receive that channel's events. Subscribing twice is the same as once; the source need not exist.
+    def publish(self, envelope: Envelope, body: Body, stamps: Stamps | None = None) -> None:
+        """Move an event to the subscribers of ``envelope.source`` and ``envelope.channel``.
 
-        False where the subscription can only begin once the source has bound the channel, since no other may
+        ``stamps`` are what filters look at; an event without any passes only where there are no filters.
+        """
+
+    @abstractmethod
+    def subscribe(self, source: Address, channel: str, filters: Filters = None) -> bool:
+        """Receive that channel's events: all, or those that pass at least one of the filters.
+
+        The source need not exist. Subscribing again replaces the filters, without a gap.
+
+        False where the subscription can only begin once the source has offered the channel, since no other
+        may
         make it: it does when the source announces ``READY``, or at a further call.
         """
 

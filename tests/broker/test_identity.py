@@ -193,9 +193,10 @@ def test_a_subscription_that_waits_for_its_source_begins_when_that_is_ready(
     transport = alice._mailbox.transport
     assert transport.subscribe(("bob", "worker"), "done") is False
     worker = Worker()
-    actors.start("bob", {"worker": worker}, broker=place.url("bob"))
+    bob_transport = actors.start("bob", {"worker": worker}, broker=place.url("bob"))._mailbox.transport
+    bob_transport.offer("worker", "done")
+    bob_transport.announce(Presence.READY)
     wait_until(lambda: not transport._consumer._unbound)
-    bob_transport = actors._made[-1]._mailbox.transport
     envelope = Envelope(Kind.EVENT, "", ("bob", "worker"), ("", ""), "done", 1)
     bob_transport.publish(envelope, Codec().encode(None))
     assert heard.get(timeout=DEADLINE_S) == envelope

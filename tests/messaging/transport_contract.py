@@ -17,6 +17,7 @@ from roleml.messaging.codec import Codec
 from roleml.messaging.codec_body import Body
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.filters import filter_of, stamps_of
 from roleml.messaging.transport import Absence, Presence, Transport, open_transport
 
 DEADLINE_S = 10.0
@@ -54,7 +55,7 @@ class Peer:
         self.inbox = Inbox()
         self.transport: Transport = open_transport(url, name)
         self.transport.start(self.inbox)
-        self.transport.bind("me", [], [], ["news", "other-news"])
+        self.transport.bind("me", [], [])
 
     def send(self, *targets: str, content: Any = None, kind: Kind = Kind.CONTROL, id: str = "1") -> None:
         """Each target is ``actor`` or ``actor/endpoint.channel``."""
@@ -65,12 +66,14 @@ class Peer:
         endpoint, _, channel = rest.partition(".")
         return Envelope(kind, id, (self.name, "me"), (actor, endpoint), channel or "x")
 
-    def publish(self, channel: str, content: Any, sequence: int = 1) -> None:
+    def publish(self, channel: str, content: Any, sequence: int = 1, **args: Any) -> None:
         envelope = Envelope(Kind.EVENT, "", (self.name, "me"), ("", ""), channel, sequence)
-        self.transport.publish(envelope, codec.encode(content))
+        self.transport.publish(envelope, codec.encode(content), stamps_of(args))
 
-    def subscribe(self, source: Peer, channel: str) -> None:
-        self.transport.subscribe((source.name, "me"), channel)
+    def subscribe(self, source: Peer, channel: str, *wanted: dict[str, Any]) -> None:
+        """Each of ``wanted`` is the args that an event may have."""
+        filters = frozenset(filter_of(each.items()) for each in wanted) if wanted else None
+        assert self.transport.subscribe((source.name, "me"), channel, filters)
 
     def flush(self, other: Peer) -> None:
         """Wait until everything that ``other`` sent to this one before has arrived."""
@@ -275,6 +278,41 @@ class TransportContract:
         for peer in (b, c, d, source):
             peer.flush(source)
             assert peer.inbox.delivered.empty()
+
+    def test_5_filters_hold_back_what_passes_none_of_them(self, connect: Connect) -> None:
+        source, b, c = connect("a"), connect("b"), connect("c")
+        b.subscribe(source, "news", {"kind": "loss", "round": 2}, {"kind": "end"})
+        c.subscribe(source, "news")
+        for n, kind in enumerate(["loss", "accuracy", "loss", "loss", "end"]):
+            source.publish("news", n, n, kind=kind, round=float(n))
+        source.publish("news", 5, 5, kind="other", weights=[1.0])  # a list might equal anything
+        assert [b.inbox.next()[1] for _ in range(3)] == [2, 4, 5]
+        assert [c.inbox.next()[1] for _ in range(6)] == list(range(6))
+        b.flush(source)
+        assert b.inbox.delivered.empty()
+
+    def test_5_subscribing_again_replaces_the_filters_without_a_gap(self, connect: Connect) -> None:
+        source, b = connect("a"), connect("b")
+        b.subscribe(source, "news", {"kind": "x"})
+        b.subscribe(source, "news")
+        source.publish("news", 1, kind="y")
+        b.subscribe(source, "news", {"kind": "x"}, {"kind": "z"})
+        for n, kind in enumerate(["x", "y", "z"], 2):
+            source.publish("news", n, kind=kind)
+        assert [b.inbox.next()[1] for _ in range(3)] == [1, 2, 4]
+        b.transport.unsubscribe(("a", "me"), "news")
+        source.publish("news", 5, kind="x")
+        b.flush(source)
+        assert b.inbox.delivered.empty()
+
+    def test_5_a_large_event_passes_its_filter_whole(self, connect: Connect) -> None:
+        source, b, c = connect("a"), connect("b"), connect("c")
+        b.subscribe(source, "news", {"kind": "x"})
+        c.subscribe(source, "news", {"kind": "y"})
+        source.publish("news", b"x" * 6_000_000, kind="x")
+        assert len(b.inbox.next()[1]) == 6_000_000
+        c.flush(source)
+        assert c.inbox.delivered.empty()
 
     def test_5_nobody_subscribed_is_not_an_error(self, connect: Connect) -> None:
         source = connect("a")

@@ -92,7 +92,7 @@ class Calls:
 
     def add_role(self, name: str, role: Role) -> None:
         self._roles[name] = role
-        self._mailbox.transport.bind(name, type(role).services, type(role).tasks, type(role).events)
+        self._mailbox.transport.bind(name, type(role).services, type(role).tasks)
 
     def open_role(self, name: str) -> None:
         """The role is ready: tasks that wait for it may come."""

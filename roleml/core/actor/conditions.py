@@ -39,6 +39,10 @@ class Condition:
     operator: str
     value: Any
 
+    @property
+    def is_equality(self) -> bool:
+        return OPERATORS[self.operator] is operator.eq
+
     def holds(self, args: Mapping[str, Any]) -> bool:
         if self.name not in args:
             return False

@@ -30,6 +30,7 @@ from roleml.core.role.types import Args, EventSubscriptionMode, Message, Payload
 from roleml.core.status import Status, StatusError
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import CodecError, MessagingError
+from roleml.messaging.filters import stamps_of
 from roleml.messaging.mailbox import Mailbox, Request
 from roleml.messaging.transport import Presence
 from roleml.shared.lanes import Started
@@ -129,7 +130,13 @@ class Events:
     def _publish(self, emission: Emission) -> None:
         origin = emission.origin
         try:
-            self._mailbox.publish(origin.source, origin.channel, emission.sequence, emission.message)
+            self._mailbox.publish(
+                origin.source,
+                origin.channel,
+                emission.sequence,
+                emission.message,
+                stamps_of(emission.message.args),
+            )
         except CodecError as e:
             # An undeliverable event is the emitter's to know, but not to handle: log it as an error.
             logger.error("%s was not sent to other actors: %s", origin, e)
@@ -221,12 +228,12 @@ class Events:
             return sequence
         me = RoleInstanceID(self._ctx.profile.name, name)
         target, content = (origin.source.actor_name, ""), (tuple(origin.source), origin.channel)
-        begun = self._mailbox.transport.subscribe(origin.source, origin.channel)
+        begun = self._listen(origin)
         try:
             sequence = self._mailbox.call(Kind.CONTROL, me, target, "subscribe", content)
             if not begun:
                 # It has answered, so its channel exists now: begin, and ask anew what was emitted before
-                self._mailbox.transport.subscribe(origin.source, origin.channel)
+                self._listen(origin)
                 sequence = self._mailbox.call(Kind.CONTROL, me, target, "subscribe", content)
         except Exception as e:
             error = at_caller(e)
@@ -240,6 +247,16 @@ class Events:
                 f"{origin} answered a subscription with {sequence!r}; are the versions the same?"
             )
         return sequence
+
+    def _listen(self, origin: ChannelID) -> bool:
+        """Have the broker send what any subscription of this actor may want of that channel."""
+        inlet = self._inlets.get(origin)
+        if inlet is None:
+            return True
+        with inlet.gate:
+            return inlet.closed or self._mailbox.transport.subscribe(
+                origin.source, origin.channel, inlet.filters()
+            )
 
     def _open_source(self, origin: ChannelID) -> Source:
         """A channel of this actor that may be subscribed to.
@@ -273,7 +290,9 @@ class Events:
                 for name in {subscription.subscriber for subscription in subscriptions} - left:
                     me = RoleInstanceID(self._ctx.profile.name, name)
                     self._tell(origin.source.actor_name, "unsubscribe", origin, me)
-            if not left and not inlet.closed:
+            if left and remote:
+                self._mailbox.transport.subscribe(origin.source, origin.channel, inlet.filters())
+            elif not left and not inlet.closed:
                 if remote:
                     self._mailbox.transport.unsubscribe(origin.source, origin.channel)
                 inlet.closed = True
@@ -294,6 +313,7 @@ class Events:
         origin, subscriber = _origin_of(request), RoleInstanceID(*request.source)
         source = self._open_source(origin)
         self._mailbox.watch(subscriber.actor_name)
+        self._mailbox.transport.offer(origin.source.instance_name, origin.channel)
         sequence = source.add_remote(subscriber)
         self._check_still_there(source)
         return sequence

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from roleml.core.actor.conditions import Condition, check_conditions
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.types import EventSubscriptionMode, Message
+from roleml.messaging.filters import Filters, filter_of
 
 __all__ = ["ChannelID", "Emission", "Inlet", "Source", "Subscription"]
 
@@ -166,6 +167,15 @@ class Inlet:
     def all(self) -> list[Subscription]:
         with self._lock:
             return list(self._subscriptions.values())
+
+    def filters(self) -> Filters:
+        """What events have to pass to be of use here; ``None``: all are."""
+        filters = frozenset(
+            filter_of((each.name, each.value) for each in subscription.conditions if each.is_equality)
+            for subscription in self.all()
+            if not subscription.ended
+        )
+        return None if frozenset() in filters else filters
 
     def of(self, subscriber: str) -> list[Subscription]:
         return [subscription for subscription in self.all() if subscription.subscriber == subscriber]

@@ -19,8 +19,10 @@ import pika.exceptions
 
 from roleml.messaging.envelope import Address, Kind
 from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.filters import OPAQUE, Filters
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps
+from roleml.messaging.rabbitmq.wire import stamp_headers
 from roleml.shared.patience import Patience
 
 __all__ = ["Consumer", "Endpoint", "UploadQueue"]
@@ -41,6 +43,7 @@ RELOCK_PAUSE_S = 1.0
 #: reply codes of AMQP
 ACCESS_REFUSED, NOT_FOUND = 403, 404
 
+ChannelSteps = Callable[[Any], Steps]
 OnMessage = Callable[[Any, Any, bytes], None]
 
 
@@ -50,7 +53,6 @@ class Endpoint:
 
     services: tuple[str, ...]
     tasks: tuple[str, ...]
-    events: tuple[str, ...]
 
 
 class UploadQueue:
@@ -76,6 +78,42 @@ class UploadQueue:
     def _take(self, channel: pika.channel.Channel, method: Any, properties: Any, body: bytes) -> None:
         self._on_chunk(method, properties, body)
         channel.basic_ack(method.delivery_tag)
+
+
+@dataclass(frozen=True)
+class _EventBinding:
+    exchange: str
+    arguments: dict[str, str] | None = None
+
+
+def _event_bindings(source: Address, channel: str, filters: Filters) -> list[_EventBinding]:
+    """One binding for each filter, and one for events that no filter can judge; or one for all events."""
+    if filters is None:
+        return [_EventBinding(names.event_exchange(source, channel))]
+    where = names.filter_exchange(source, channel)
+    wanted = [dict(each) for each in sorted(filters, key=sorted)]
+    if wanted:
+        wanted.append({OPAQUE: "1"})
+    return [_EventBinding(where, {"x-match": "all", **stamp_headers(each)}) for each in wanted]
+
+
+def _one(operation: str, *arguments: Any, **options: Any) -> ChannelSteps:
+    def steps(channel: pika.channel.Channel) -> Steps:
+        yield partial(getattr(channel, operation), *arguments, **options)
+
+    return steps
+
+
+def _offering(source: Address, name: str) -> ChannelSteps:
+    """The exchange of an event channel, and one behind it for those who want only some of its events."""
+    exchange, where = names.event_exchange(source, name), names.filter_exchange(source, name)
+
+    def steps(channel: pika.channel.Channel) -> Steps:
+        yield partial(channel.exchange_declare, exchange, "fanout", durable=True)
+        yield partial(channel.exchange_declare, where, "headers", durable=True)
+        yield partial(channel.exchange_bind, where, exchange, "")
+
+    return steps
 
 
 def _open_channel(connection: Any, *, callback: Callable[[Any], Any]) -> None:
@@ -114,7 +152,8 @@ class Consumer:
         self._lock = threading.Lock()
         self._endpoints: dict[str, Endpoint] = {}
         self._open: set[str] = set()
-        self._subscriptions: set[tuple[Address, str]] = set()
+        self._offered: set[tuple[str, str]] = set()
+        self._subscriptions: dict[tuple[Address, str], Filters] = {}
         self._unbound: set[tuple[Address, str]] = set()
         self._watched: set[str] = set()
         # below: only in the connection's thread
@@ -169,20 +208,28 @@ class Consumer:
         if endpoint is not None:
             self._do(lambda: self._unbind_steps(name, endpoint, keep_tasks, opened))
 
-    def subscribe(self, source: Address, channel: str) -> bool:
+    def offer(self, name: str, channel: str) -> None:
+        """Make the exchanges of an event channel, once."""
+        if (name, channel) not in self._offered:
+            self._do(lambda: self._on_admin(_offering((self._name, name), channel)))
+            with self._lock:
+                self._offered.add((name, channel))
+
+    def subscribe(self, source: Address, channel: str, filters: Filters) -> bool:
         """Whether the broker has the source's channel; if not, it is bound once the source is ready."""
         with self._lock:
-            self._subscriptions.add((source, channel))
-        self._do(lambda: self._subscribe_steps(source, channel))
+            before = self._subscriptions.get((source, channel), frozenset())
+            self._subscriptions[source, channel] = filters
+        self._do(lambda: self._subscribe_steps(source, channel, filters, before))
         return (source, channel) not in self._unbound
 
     def unsubscribe(self, source: Address, channel: str) -> None:
         with self._lock:
             if (source, channel) not in self._subscriptions:
                 return
-            self._subscriptions.discard((source, channel))
+            before = self._subscriptions.pop((source, channel))
             self._unbound.discard((source, channel))
-        self._do(lambda: self._unsubscribe_steps(source, channel))
+        self._do(lambda: self._unbind_events(_event_bindings(source, channel, before)))
 
     def watch(self, actor: str) -> None:
         with self._lock:
@@ -292,12 +339,12 @@ class Consumer:
         yield from self._will_steps()
         with self._lock:
             endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
-            subscriptions = set(self._subscriptions)
+            subscriptions = dict(self._subscriptions)
         for actor in watched:
             yield from self._watch_steps(actor)
-        for source, channel in subscriptions:
+        for (source, channel), filters in subscriptions.items():
             try:
-                yield from self._subscribe_steps(source, channel)
+                yield from self._subscribe_steps(source, channel, filters, frozenset())
             except pika.exceptions.AMQPError as e:
                 logger.error("actor %s gets no %s of %s: %s", me, channel, "/".join(source), e)
         assert self._main is not None
@@ -362,9 +409,6 @@ class Consumer:
         assert self._admin is not None
         assert self._main is not None
         admin, main = self._admin, self._main
-        for event in endpoint.events:
-            exchange = names.event_exchange((self._name, name), event)
-            yield partial(admin.exchange_declare, exchange, "fanout", durable=True)
         for kind, channels, outdated in (
             (Kind.SERVICE, endpoint.services, old.services if old else ()),
             (Kind.TASK, endpoint.tasks, old.tasks if old else ()),
@@ -406,12 +450,15 @@ class Consumer:
                 yield partial(self._tasks.basic_cancel, tag)
             if not keep_tasks:
                 yield partial(admin.queue_delete, queue)
-        for event in endpoint.events:
-            exchange = names.event_exchange((self._name, name), event)
-            yield partial(admin.exchange_delete, exchange)
+        with self._lock:
+            offered = {offer for offer in self._offered if offer[0] == name}
+            self._offered -= offered
+        for _, channel in offered:
+            yield partial(admin.exchange_delete, names.filter_exchange((self._name, name), channel))
+            yield partial(admin.exchange_delete, names.event_exchange((self._name, name), channel))
 
-    def _aside(self, operation: str, *arguments: Any, callback: Callable[[Any], Any], **options: Any) -> None:
-        """One operation on a channel of its own: a refusal closes only that and is what the callback gets."""
+    def _aside(self, make_steps: ChannelSteps, *, callback: Callable[[Any], Any]) -> None:
+        """Steps on a channel of their own: a refusal closes only that and is what the callback gets."""
         assert self._main is not None
 
         def opened(channel: pika.channel.Channel) -> None:
@@ -420,33 +467,49 @@ class Consumer:
                     channel.close()
                 callback(error)
 
-            def steps() -> Steps:
-                yield partial(getattr(channel, operation), *arguments, **options)
-
-            run_steps(self._connection, channel, steps(), done)
+            run_steps(self._connection, channel, make_steps(channel), done)
 
         self._main.connection.channel(on_open_callback=opened)
 
+    def _on_admin(self, make_steps: ChannelSteps) -> Steps:
+        assert self._admin is not None
+        return make_steps(self._admin)
+
     def _shared_exchange_steps(self, exchange: str) -> Steps:
         """An exchange that all actors share. On a provisioned broker it is there, and none may make it."""
-        missing = yield partial(self._aside, "exchange_declare", exchange, passive=True)
+        missing = yield partial(self._aside, _one("exchange_declare", exchange, passive=True))
         if missing is not None:  # a refusal to make it shows when it is used
-            yield partial(self._aside, "exchange_declare", exchange, "topic", durable=True)
+            yield partial(self._aside, _one("exchange_declare", exchange, "topic", durable=True))
 
-    def _subscribe_steps(self, source: Address, channel: str) -> Steps:
-        """Bind to the source's exchange. Where we may not make it in its place, wait until the source has."""
-        events, exchange = names.events_queue(self._name), names.event_exchange(source, channel)
-        error = yield partial(self._aside, "queue_bind", events, exchange, "")
-        if _reply_code(error) == NOT_FOUND:
-            refusal = yield partial(self._aside, "exchange_declare", exchange, "fanout", durable=True)
-            if _reply_code(refusal) == ACCESS_REFUSED:
-                self._unbound.add((source, channel))
-                yield from self._watch_steps(source[0])
-                return
-            error = yield partial(self._aside, "queue_bind", events, exchange, "")
+    def _subscribe_steps(self, source: Address, channel: str, filters: Filters, before: Filters) -> Steps:
+        """Bind to the source's exchange. Where we may not make it in its place, wait until the source has.
+
+        New bindings come before old ones go, and the broker delivers one copy whatever matches: no gap.
+        """
+        wanted, outdated = (_event_bindings(source, channel, each) for each in (filters, before))
+        queue = names.events_queue(self._name)
+        for number, binding in enumerate(wanted):
+            bind = partial(self._aside, _one("queue_bind", queue, binding.exchange, "", binding.arguments))
+            error = yield bind
+            if number == 0 and _reply_code(error) == NOT_FOUND:
+                refusal = yield partial(self._aside, _offering(source, channel))
+                if _reply_code(refusal) == ACCESS_REFUSED:
+                    self._unbound.add((source, channel))
+                    yield from self._watch_steps(source[0])
+                    return
+                error = yield bind
+            if error is not None:
+                raise error
         self._unbound.discard((source, channel))
-        if error is not None:
-            raise error
+        yield from self._unbind_events([binding for binding in outdated if binding not in wanted])
+
+    def _unbind_events(self, bindings: list[_EventBinding]) -> Steps:
+        queue = names.events_queue(self._name)
+        for binding in bindings:
+            unbind = _one("queue_unbind", queue, binding.exchange, "", binding.arguments)
+            error = yield partial(self._aside, unbind)
+            if error is not None and _reply_code(error) != NOT_FOUND:
+                raise error  # not found: the source has left, and its exchange with it
 
     def announced(self, actor: str) -> None:
         """In the connection's thread: that actor is ready, so its event channels may exist by now."""
@@ -457,20 +520,8 @@ class Consumer:
     def _late_steps(self, subscriptions: list[tuple[Address, str]]) -> Steps:
         for source, channel in subscriptions:
             if (source, channel) in self._subscriptions:
-                yield from self._subscribe_steps(source, channel)
-
-    def _unsubscribe_steps(self, source: Address, channel: str) -> Steps:
-        error = yield partial(
-            self._aside,
-            "queue_unbind",
-            names.events_queue(self._name),
-            names.event_exchange(source, channel),
-            "",
-        )
-        if (
-            error is not None and _reply_code(error) != NOT_FOUND
-        ):  # the source has left, and its exchange with it
-            raise error
+                filters = self._subscriptions[source, channel]
+                yield from self._subscribe_steps(source, channel, filters, frozenset())
 
     def _watch_steps(self, actor: str) -> Steps:
         assert self._admin is not None

@@ -19,6 +19,7 @@ __all__ = [
     "dead_queue",
     "event_exchange",
     "events_queue",
+    "filter_exchange",
     "inbox_queue",
     "presence_key",
     "request_queue",
@@ -79,6 +80,11 @@ def dead_queue(actor: str) -> str:
 
 def event_exchange(source: Address, channel: str) -> str:
     return f"x.{source[0]}.{source[1]}.{channel}"
+
+
+def filter_exchange(source: Address, channel: str) -> str:
+    """Behind the channel's exchange: passes on what a subscriber's conditions ask for."""
+    return f"{event_exchange(source, channel)}.where"
 
 
 def presence_key(actor: str, state: str) -> str:

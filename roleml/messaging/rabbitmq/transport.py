@@ -18,6 +18,7 @@ from typing import Any
 from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Address, Answer, Envelope, Failure, FailureKind, Kind
 from roleml.messaging.exceptions import DecodeError, MsgConnectionError
+from roleml.messaging.filters import Filters, Stamps
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import Connection
 from roleml.messaging.rabbitmq.consuming import Consumer, Endpoint, UploadQueue
@@ -35,7 +36,7 @@ from roleml.messaging.rabbitmq.transfers import (
     chunks_of,
 )
 from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
-from roleml.messaging.rabbitmq.wire import MalformedError, headers_of
+from roleml.messaging.rabbitmq.wire import MalformedError, headers_of, stamp_headers
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 
 __all__ = ["RabbitTransport"]
@@ -192,10 +193,8 @@ class RabbitTransport(Transport):
         self._publisher.stop()
         _leave(self._url, self.name)
 
-    def bind(
-        self, endpoint: str, services: Iterable[str], tasks: Iterable[str], events: Iterable[str] = ()
-    ) -> None:
-        self._consumer.bind(endpoint, Endpoint(tuple(services), tuple(tasks), tuple(events)))
+    def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
+        self._consumer.bind(endpoint, Endpoint(tuple(services), tuple(tasks)))
 
     def open(self, endpoint: str) -> None:
         self._consumer.open(endpoint)
@@ -203,8 +202,11 @@ class RabbitTransport(Transport):
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         self._consumer.unbind(endpoint, keep_tasks=keep_tasks)
 
-    def subscribe(self, source: Address, channel: str) -> bool:
-        return self._consumer.subscribe(source, channel)
+    def offer(self, endpoint: str, channel: str) -> None:
+        self._consumer.offer(endpoint, channel)
+
+    def subscribe(self, source: Address, channel: str, filters: Filters = None) -> bool:
+        return self._consumer.subscribe(source, channel, filters)
 
     def unsubscribe(self, source: Address, channel: str) -> None:
         self._consumer.unsubscribe(source, channel)
@@ -233,11 +235,14 @@ class RabbitTransport(Transport):
         whole, extra = self._upload(names.CALL, keys, body, uses, persistent=_lasts(envelopes[0]))
         self._publisher.publish(*(self._message(envelope, whole, extra) for envelope in envelopes))
 
-    def publish(self, envelope: Envelope, body: Body) -> None:
+    def publish(self, envelope: Envelope, body: Body, stamps: Stamps | None = None) -> None:
+        if self._receiver is None:
+            return
+        self._consumer.offer(envelope.source[1], envelope.channel)
         exchange = names.event_exchange(envelope.source, envelope.channel)
-        if self._receiver is not None:
-            whole, extra = self._upload(exchange, [""], body, {}, persistent=False)
-            self._publisher.publish(Outgoing(exchange, "", headers_of(envelope) | extra, whole))
+        whole, extra = self._upload(exchange, [""], body, {}, persistent=False, stamps=stamps or {})
+        headers = headers_of(envelope) | extra | stamp_headers(stamps or {})
+        self._publisher.publish(Outgoing(exchange, "", headers, whole))
 
     def _message(self, envelope: Envelope, whole: bytes, extra: dict[str, Any]) -> Outgoing:
         message = Outgoing(
@@ -253,16 +258,25 @@ class RabbitTransport(Transport):
         return message
 
     def _upload(
-        self, exchange: str, keys: list[str], body: Body, uses: Mapping[str, int], *, persistent: bool
+        self,
+        exchange: str,
+        keys: list[str],
+        body: Body,
+        uses: Mapping[str, int],
+        *,
+        persistent: bool,
+        stamps: Stamps | None = None,
     ) -> tuple[bytes, dict[str, Any]]:
         """A small body as it is; a large one is sent ahead in chunks, once for up to 200 keys.
 
-        ``uses`` tells each actor's process how many requests will need the payload.
+        ``uses`` tells each actor's process how many requests will need the payload; ``stamps`` are what the
+        message that follows the chunks has, so that they go where it goes.
         """
         if body.nbytes <= WHOLE_BYTES:
             return body.to_frame(), {}
         transfer_id, size = uuid.uuid4().hex, 0
         headers: dict[str, Any] = {"kind": "chunk", "transfer": transfer_id, "from": f"{self.name}/"}
+        headers |= stamp_headers(stamps or {})
         for index, chunk in enumerate(chunks_of(body)):
             mine = headers | {"index": index, "crc": checksum(chunk)}
             for start in range(0, len(keys), TARGETS_PER_UPLOAD):

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from roleml.messaging.envelope import Answer, Envelope, Kind
+from roleml.messaging.filters import Stamps
 
-__all__ = ["MalformedError", "envelope_of", "headers_of"]
+__all__ = ["MalformedError", "envelope_of", "headers_of", "stamp_headers"]
 
 
 class MalformedError(ValueError):
@@ -32,6 +33,11 @@ def headers_of(envelope: Envelope) -> dict[str, Any]:
     if envelope.seal:
         headers["seal"] = envelope.seal
     return headers
+
+
+def stamp_headers(stamps: Stamps) -> dict[str, str]:
+    """The stamps of an event as headers that a headers exchange can match; never mixed up with the others."""
+    return {f"a.{name}": text for name, text in stamps.items()}
 
 
 def envelope_of(headers: Mapping[str, Any] | None) -> Envelope:
