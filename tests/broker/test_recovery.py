@@ -20,6 +20,7 @@ import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
+from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq import consuming
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import wait_until
@@ -288,6 +289,31 @@ def test_a_will_is_renewed_without_anyone_hearing_of_it(
     finally:
         watched.transport.stop()
         watcher.transport.stop()
+
+
+def test_an_actor_that_does_not_really_consume_takes_its_queues_up_again(
+    broker_node: Broker, broker_vhost: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: queue.SimpleQueue[int] = queue.SimpleQueue()
+    verify = consuming.Consumer._verify_steps
+
+    def distrust_once(self: consuming.Consumer, *args: object) -> object:
+        checks.put(self.generation)
+        if self.generation == 2:
+            raise MsgConnectionError("the broker does not know us")
+        yield from verify(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(consuming.Consumer, "_verify_steps", distrust_once)
+    a, b = Peer("a", broker_url), Peer("b", broker_url)
+    try:
+        wait_until(lambda: broker_node.list_connections(broker_vhost))
+        broker_node.close_connections(broker_vhost)
+        assert [checks.get(timeout=DEADLINE_S) for _ in range(4)] == [2, 2, 3, 3]
+        a.send("b", content="after all")
+        assert b.inbox.next()[1] == "after all"
+    finally:
+        a.transport.stop()
+        b.transport.stop()
 
 
 @pytest.mark.timeout(90)

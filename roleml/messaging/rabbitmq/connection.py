@@ -277,7 +277,7 @@ def run_steps(
             steps.send(answer)(callback=advance)
         except StopIteration:
             finish(None)
-        except (pika.exceptions.AMQPError, TimeoutError) as e:
+        except (pika.exceptions.AMQPError, TimeoutError, MsgConnectionError) as e:
             finish(e)
 
     channel.add_on_close_callback(lambda _, reason: finish(reason))

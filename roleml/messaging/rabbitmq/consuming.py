@@ -357,6 +357,21 @@ class Consumer:
             yield from self._bind_steps(name, endpoint, None)
             if endpoint.tasks and name in opened:
                 yield from self._open_steps(name)
+        if self._generation > 1:
+            yield from self._verify_steps(endpoints, opened)
+
+    def _verify_steps(self, endpoints: dict[str, Endpoint], opened: set[str]) -> Steps:
+        """After a recovery: has the broker really got us as the consumer of each queue?"""
+        assert self._admin is not None
+        queues = [names.inbox_queue(self._name), names.events_queue(self._name)]
+        for name, endpoint in endpoints.items():
+            queues += [names.request_queue(self._name, name, Kind.SERVICE)] if endpoint.services else []
+            if endpoint.tasks and name in opened:
+                queues.append(names.request_queue(self._name, name, Kind.TASK))
+        for queue in queues:
+            answer = yield partial(self._admin.queue_declare, queue, passive=True)
+            if not answer.method.consumer_count:
+                raise MsgConnectionError(f"the broker does not know us as the consumer of {queue}")
 
     def _set_up(self, error: BaseException | None) -> None:
         if error is None:

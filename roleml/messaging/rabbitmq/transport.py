@@ -38,6 +38,7 @@ from roleml.messaging.rabbitmq.transfers import (
 from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of, stamp_headers
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
+from roleml.shared.patience import Patience
 
 __all__ = ["RabbitTransport"]
 
@@ -277,7 +278,9 @@ class RabbitTransport(Transport):
         transfer_id, size = uuid.uuid4().hex, 0
         headers: dict[str, Any] = {"kind": "chunk", "transfer": transfer_id, "from": f"{self.name}/"}
         headers |= stamp_headers(stamps or {})
+        patience = Patience()
         for index, chunk in enumerate(chunks_of(body)):
+            patience.report(logger, "%s is sending: %d of %d MB", self.name, size >> 20, body.nbytes >> 20)
             mine = headers | {"index": index, "crc": checksum(chunk)}
             for start in range(0, len(keys), TARGETS_PER_UPLOAD):
                 some = keys[start : start + TARGETS_PER_UPLOAD]
