@@ -23,7 +23,7 @@ from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq import consuming
 from roleml.messaging.rabbitmq.wire import headers_of
-from tests.actors import wait_until
+from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
 from tests.broker.node import Node
 from tests.messaging.transport_contract import Peer
@@ -58,7 +58,7 @@ CALLEE = textwrap.dedent(
             time.sleep(seconds)
             return "done"
 
-    actor = rml.Actor(Context.build(ActorProfile("worker")), broker=sys.argv[1])
+    actor = rml.Actor(Context.build(ActorProfile(sys.argv[2])), broker=sys.argv[1])
     actor.add_role("worker", Worker())
     actor.start()
     print("ready", flush=True)
@@ -69,11 +69,14 @@ CALLEE = textwrap.dedent(
 
 
 class Callee:
-    """The actor ``worker`` in a process of its own."""
+    """An actor in a process of its own, with the role ``worker``."""
 
-    def __init__(self, url: str, *, ready: bool = True) -> None:
+    def __init__(self, url: str, *, name: str = "worker", ready: bool = True) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CALLEE, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CALLEE, url, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -314,6 +317,24 @@ def test_an_actor_that_does_not_really_consume_takes_its_queues_up_again(
     finally:
         a.transport.stop()
         b.transport.stop()
+
+
+@pytest.mark.timeout(90)
+def test_an_actor_can_stop_while_its_broker_is_gone(breakable_node: Node, breakable_url: str) -> None:
+    class Role(rml.Role):
+        done = rml.Event()
+
+        @rml.Task
+        def work(self, _: object, args: object, payloads: object) -> None: ...
+
+        @rml.Service
+        def serve(self, _: object, args: object, payloads: object) -> None: ...
+
+    actor = rml.Actor(Context.build(ActorProfile("a")), broker=breakable_url)
+    actor.add_role("role", Role())
+    actor.start()
+    breakable_node.kill()
+    in_thread(actor.stop).result(DEADLINE_S)
 
 
 @pytest.mark.timeout(90)

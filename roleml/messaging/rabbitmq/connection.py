@@ -60,6 +60,7 @@ class Connection:
         self._connection: TunedConnection | None = None
         self._attempt = 0
         self._stopping = False
+        self._stop_asked = threading.Event()
         self._first = threading.Event()
         self._first_error: BaseException | None = None
         self._ioloop: Any = None
@@ -104,11 +105,16 @@ class Connection:
         self.post(action)
 
     @property
+    def is_open(self) -> bool:
+        return self._connection is not None and self._connection.is_open
+
+    @property
     def in_thread(self) -> bool:
         return threading.current_thread() is self._thread
 
     def stop(self) -> None:
         """Close, after what was posted before, and wait for the thread to end."""
+        self._stop_asked.set()
         self.post(self._close)
         if not self.in_thread:
             self._thread.join(STEP_TIMEOUT_S)
@@ -235,7 +241,7 @@ class Connection:
 
     def _pause(self) -> None:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._attempt, 10))
-        threading.Event().wait(longest * random.uniform(0.5, 1.0))
+        self._stop_asked.wait(longest * random.uniform(0.5, 1.0))
 
     def _close(self) -> None:
         self._stopping = True

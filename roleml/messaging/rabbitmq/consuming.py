@@ -206,7 +206,7 @@ class Consumer:
             self._open.discard(name)
             endpoint = self._endpoints.pop(name, None)
         if endpoint is not None:
-            self._do(lambda: self._unbind_steps(name, endpoint, keep_tasks, opened))
+            self._undo(lambda: self._unbind_steps(name, endpoint, keep_tasks, opened))
 
     def offer(self, name: str, channel: str) -> None:
         """Make the exchanges of an event channel, once."""
@@ -229,7 +229,7 @@ class Consumer:
                 return
             before = self._subscriptions.pop((source, channel))
             self._unbound.discard((source, channel))
-        self._do(lambda: self._unbind_events(_event_bindings(source, channel, before)))
+        self._undo(lambda: self._unbind_events(_event_bindings(source, channel, before)))
 
     def watch(self, actor: str) -> None:
         with self._lock:
@@ -249,7 +249,7 @@ class Consumer:
 
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
-        self._do(self._stop_steps)
+        self._undo(self._stop_steps)
         done = threading.Event()
 
         def end() -> None:
@@ -261,7 +261,7 @@ class Consumer:
             done.set()
 
         self._connection.post(end)
-        if not self._connection.in_thread:
+        if self._up and not self._connection.in_thread:
             done.wait(STEP_TIMEOUT_S)
 
     def _do(self, make_steps: Callable[[], Steps]) -> None:
@@ -282,6 +282,20 @@ class Consumer:
             raise MsgConnectionError(
                 f"the broker refused what actor {self._name} needs: {errors[0]}"
             ) from errors[0]
+
+    def _undo(self, make_steps: Callable[[], Steps]) -> None:
+        """Give something up at the broker; without a connection there is nothing to give up."""
+        finished = threading.Event()
+
+        def begin() -> None:
+            if self._up and self._admin is not None and self._admin.is_open:
+                run_steps(self._connection, self._admin, make_steps(), lambda error: finished.set())
+            else:
+                finished.set()
+
+        if self._up:
+            self._connection.post(begin)
+            finished.wait(STEP_TIMEOUT_S)
 
     def _begin(self, make_steps: Callable[[], Steps], done: Callable[[BaseException | None], None]) -> None:
         def begin() -> None:

@@ -18,7 +18,7 @@ from roleml.shared.suggestions import did_you_mean
 __all__ = ["BrokerURL"]
 
 #: Below the broker's own default of 60 s, so that a frozen peer is noticed within half a minute.
-HEARTBEAT_S = 10
+HEARTBEAT_S = 8
 CONNECT_TIMEOUT_S = 10.0
 #: the user that a fresh broker comes with
 SHARED_USER = "guest"

@@ -23,6 +23,8 @@ logger = logging.getLogger("roleml.messaging.rabbitmq")
 
 #: What an actor may have handed over without the broker having confirmed it; more makes senders wait.
 WINDOW_BYTES = 32 << 20
+#: How long a leaving actor waits for a lost connection to come back.
+RECONNECT_S = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -98,10 +100,10 @@ class Publisher:
             patience.report(logger, "%s waits for the broker to take messages: %s", self._name, why)
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until everything handed over was confirmed."""
+        """Wait until everything handed over was confirmed; only briefly while there is no connection."""
         patience = Patience(timeout_s)
         empty = threading.Event()
-        while not patience.exhausted:
+        while not patience.exhausted and (self._connection.is_open or patience.waited_s < RECONNECT_S):
             self._connection.post(lambda: None if self._unconfirmed or self._queue else empty.set())
             if empty.wait(min(0.05, patience.next_wait_s())):
                 return True
