@@ -8,6 +8,7 @@ nobody is there to answer (any more).
 from __future__ import annotations
 
 import contextvars
+import itertools
 import logging
 import threading
 import uuid
@@ -87,6 +88,7 @@ class Mailbox:
         self._lock = threading.Lock()
         self._served = threading.Condition(self._lock)
         self._serving = 0
+        self._life, self._numbers = uuid.uuid4().hex, itertools.count(1)  # what ids of requests are made of
         self._pending: dict[str, Pending] = {}
         self._watched: set[str] = set()
 
@@ -167,7 +169,9 @@ class Mailbox:
         Raises:
             EncodeError: the content cannot travel. Nothing was sent.
         """
-        pendings = [Pending(uuid.uuid4().hex, kind, target, channel) for target in targets]
+        pendings = [
+            Pending(f"{self._life}-{next(self._numbers)}", kind, target, channel) for target in targets
+        ]
         remote = [pending for pending in pendings if pending.target[0] != self.name]
         if remote:
             body = self._codec.encode(content)

@@ -16,9 +16,19 @@ from typing import Any
 
 from roleml.messaging.codec import Body
 from roleml.messaging.exceptions import DecodeError
+from roleml.messaging.rabbitmq.assembly import Assembly
 from roleml.messaging.rabbitmq.seen import Seen
 
-__all__ = ["CHUNK_BYTES", "WHOLE_BYTES", "Arrival", "TransferError", "Transfers", "checksum", "chunks_of"]
+__all__ = [
+    "CHUNK_BYTES",
+    "WHOLE_BYTES",
+    "Arrival",
+    "TransferError",
+    "Transfers",
+    "checksum",
+    "chunks_of",
+    "size_of",
+]
 
 #: RabbitMQ 4 takes messages of at most 16 MiB
 WHOLE_BYTES = 1 << 20
@@ -30,18 +40,24 @@ STALLED_S = 120.0
 
 def chunks_of(body: Body) -> Iterator[bytes]:
     """The frame of ``body`` in pieces of ``CHUNK_BYTES``, each copied when it is asked for."""
-    piece = bytearray()
+    pieces: list[memoryview] = []
+    room = CHUNK_BYTES
     for part in body.parts():
         view = memoryview(part)
         while view.nbytes:
-            taken = view[: CHUNK_BYTES - len(piece)]
-            piece += taken
-            view = view[taken.nbytes :]
-            if len(piece) == CHUNK_BYTES:
-                yield bytes(piece)
-                piece.clear()
-    if piece:
-        yield bytes(piece)
+            pieces.append(view[:room])
+            view = view[room:]
+            room -= pieces[-1].nbytes
+            if not room:
+                yield b"".join(pieces)
+                pieces, room = [], CHUNK_BYTES
+    if pieces:
+        yield b"".join(pieces)
+
+
+def size_of(body: Body) -> int:
+    """Of its frame."""
+    return sum(memoryview(part).nbytes for part in body.parts())
 
 
 def checksum(chunk: bytes) -> int:
@@ -61,7 +77,7 @@ class Arrival:
     """One transfer under way. ``tags`` are the deliveries that it consists of."""
 
     source: str
-    data: bytearray = field(default_factory=bytearray)
+    data: Assembly
     next_index: int = 0
     tags: list[int] = field(default_factory=list)
     last_s: float = field(default_factory=time.monotonic)
@@ -88,7 +104,9 @@ class Transfers:
             raise TransferError("a chunk has no transfer id or no index", [tag])
         if transfer_id in self._given_up:
             raise TransferError(f"a transfer from {source} was given up before", [tag])
-        arrival = self._arrivals.setdefault(transfer_id, Arrival(source))
+        arrival = self._arrivals.get(transfer_id)
+        if arrival is None:
+            arrival = self._arrivals[transfer_id] = Arrival(source, Assembly(headers.get("total")))
         arrival.tags.append(tag)
         if index < arrival.next_index:
             return
@@ -97,7 +115,7 @@ class Transfers:
             self._given_up.first_time(transfer_id)
             what = "damaged" if index == arrival.next_index else f"out of order, {arrival.next_index} was due"
             raise TransferError(f"chunk {index} of a transfer from {source} is {what}", arrival.tags)
-        arrival.data += chunk
+        arrival.data.append(chunk)
         arrival.next_index += 1
         arrival.last_s = time.monotonic()
 

@@ -34,6 +34,7 @@ from roleml.messaging.rabbitmq.transfers import (
     Transfers,
     checksum,
     chunks_of,
+    size_of,
 )
 from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of, stamp_headers
@@ -225,8 +226,13 @@ class RabbitTransport(Transport):
             for envelope in envelopes:
                 self._sender.returned(envelope, Absence.STOPPED)
             return
-        for actor in {e.target[0] for e in envelopes if e.kind is Kind.SERVICE} - self._reachable:
-            self._ping(actor)
+        for envelope in envelopes:
+            if envelope.kind is Kind.SERVICE and envelope.target[0] not in self._reachable:
+                self._ping(envelope.target[0])
+        if body.nbytes <= WHOLE_BYTES:
+            whole = body.to_frame()
+            self._publisher.publish(*[self._message(envelope, whole, {}) for envelope in envelopes])
+            return
         if envelopes[0].kind is Kind.SERVICE:
             uses = Counter(envelope.target[0] for envelope in envelopes)
             keys = [names.uploads_key(actor) for actor in uses]
@@ -282,6 +288,8 @@ class RabbitTransport(Transport):
         for index, chunk in enumerate(chunks_of(body)):
             patience.report(logger, "%s is sending: %d of %d MB", self.name, size >> 20, body.nbytes >> 20)
             mine = headers | {"index": index, "crc": checksum(chunk)}
+            if index == 0:
+                mine["total"] = size_of(body)
             for start in range(0, len(keys), TARGETS_PER_UPLOAD):
                 some = keys[start : start + TARGETS_PER_UPLOAD]
                 if some[1:]:
@@ -432,7 +440,7 @@ class RabbitTransport(Transport):
         elif decision is Decision.SET_ASIDE:
             self._set_aside(envelope, frame, crashes)
 
-    def _set_aside(self, envelope: Envelope, frame: bytes | bytearray, crashes: int) -> None:
+    def _set_aside(self, envelope: Envelope, frame: bytes | memoryview, crashes: int) -> None:
         """Put a task that kills its actor where a person finds it, and tell its caller."""
         where = f"{'/'.join(envelope.target)}.{envelope.channel}"
         text = (
@@ -455,7 +463,7 @@ class RabbitTransport(Transport):
         failure = Codec().encode(Failure(FailureKind.FAILED, text, "", "").parts())
         self._publisher.publish(self._message(answer, failure.to_frame(), {}))
 
-    def _hand_over(self, envelope: Envelope, frame: bytes | bytearray) -> None:
+    def _hand_over(self, envelope: Envelope, frame: bytes | memoryview) -> None:
         try:
             body = Body.from_frame(frame)
         except DecodeError as e:
@@ -527,12 +535,12 @@ class RabbitTransport(Transport):
 
 def _frame(
     envelope: Envelope, headers: Any, body: bytes, transfers: Transfers
-) -> tuple[bytes | bytearray, list[int]]:
+) -> tuple[bytes | memoryview, list[int]]:
     """The whole frame of a message, and the deliveries of its chunks."""
     if "transfer" not in headers:
         return body, []
     arrival = transfers.finish(f"{envelope.source[0]}/", headers)
-    return arrival.data, arrival.tags
+    return arrival.data.frame(), arrival.tags
 
 
 def _lasts(envelope: Envelope) -> bool:

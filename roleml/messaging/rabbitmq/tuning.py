@@ -28,6 +28,7 @@ MERGED_BYTES = 32 * 1024
 _FRAME = struct.Struct(">BHL")
 _AROUND_BYTES = 8  # that, and the end mark
 _END = pika.spec.FRAME_END
+_END_MARK = bytes((_END,))
 _CONTENT = (pika.spec.FRAME_HEADER, pika.spec.FRAME_BODY)
 
 
@@ -104,6 +105,23 @@ class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ship
                 self._send_small()
             for each in marshaled_frames:
                 self._adapter_emit_data(each)
+
+    def _send_message(self, channel_number: int, method_frame: Any, content: tuple[Any, bytes]) -> None:
+        """A large body is copied once, into its frames."""
+        properties, body = content
+        if len(body) <= MERGED_BYTES:
+            super()._send_message(channel_number, method_frame, content)
+            return
+        frames = [
+            pika.frame.Method(channel_number, method_frame).marshal(),
+            pika.frame.Header(channel_number, len(body), properties).marshal(),
+        ]
+        view, most = memoryview(body), self._body_max_length
+        for start in range(0, len(body), most):
+            piece = view[start : start + most]
+            head = _FRAME.pack(pika.spec.FRAME_BODY, channel_number, len(piece))
+            frames.append(b"".join((head, piece, _END_MARK)))
+        self._output_marshaled_frames(frames)
 
     def _send_small(self) -> None:
         """To the socket at once if nothing waits for it; the transport sends the rest, and sees errors."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roleml.messaging.envelope import Address, Envelope
+from roleml.messaging.rabbitmq.assembly import Assembly
 from roleml.messaging.rabbitmq.seen import Seen
 from roleml.messaging.rabbitmq.transfers import STALLED_S, TransferError, checksum
 
@@ -28,7 +29,7 @@ class Upload:
     """One payload under way or complete."""
 
     source: str
-    data: bytearray = field(default_factory=bytearray)
+    data: Assembly = field(default_factory=Assembly)
     next_index: int = 0
     #: how many requests of this process will use it; ``None`` until the first chunk has told
     uses: int | None = None
@@ -72,7 +73,8 @@ class Uploads:
             return _released(upload)
         if index == 0:
             upload.uses = self._uses_here(headers.get("uses"))
-        upload.data += chunk
+            upload.data = Assembly(headers.get("total"))
+        upload.data.append(chunk)
         upload.next_index += 1
         return _released(upload)
 
@@ -81,7 +83,7 @@ class Uploads:
             return 1
         return sum(n for actor, n in uses.items() if actor in self._actors and isinstance(n, int))
 
-    def use(self, upload_id: str, source: str, size: int) -> bytearray | None:
+    def use(self, upload_id: str, source: str, size: int) -> memoryview | None:
         """The payload for one request; ``None`` while it is incomplete: see :meth:`when_changed`.
 
         Raises:
@@ -100,7 +102,7 @@ class Uploads:
         self._count(upload_id, upload)
         if len(data) > size or upload.source != source:
             raise TransferError(f"{source} sent {len(data)} bytes instead of {size}", [])
-        return data
+        return data.frame()
 
     def when_changed(self, upload_id: str, callback: Callable[[], None]) -> None:
         """Have ``callback`` returned by whatever comes next for that upload."""
@@ -151,7 +153,7 @@ class ParkedRequests:
     def __init__(
         self,
         uploads: Uploads,
-        deliver: Callable[[Envelope, bytes | bytearray], None],
+        deliver: Callable[[Envelope, bytes | memoryview], None],
         fail: Callable[[Envelope, TransferError], None],
     ) -> None:
         self._uploads = uploads
@@ -179,7 +181,7 @@ class ParkedRequests:
         queue = self._queues[pair]
         while queue:
             parked = queue[0]
-            frame: bytes | bytearray | None = parked.body
+            frame: bytes | memoryview | None = parked.body
             if "transfer" in parked.headers:
                 try:
                     frame = self._payload(parked)
@@ -195,7 +197,7 @@ class ParkedRequests:
             self._deliver(parked.envelope, frame if frame is not None else b"")
         del self._queues[pair]
 
-    def _payload(self, parked: _Parked) -> bytearray | None:
+    def _payload(self, parked: _Parked) -> memoryview | None:
         size = parked.headers.get("size")
         if not isinstance(size, int):
             raise TransferError("a request does not tell the size of its payload", [])
