@@ -23,7 +23,7 @@ import pika.exceptions
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.refusals import explain
-from roleml.messaging.rabbitmq.tuning import TunedConnection, tune_reads
+from roleml.messaging.rabbitmq.tuning import TunedConnection
 
 __all__ = ["Connection", "Session", "Steps", "run_steps"]
 
@@ -75,7 +75,6 @@ class Connection:
         Raises ``ValueError`` for files of the URL that cannot be used.
         """
         self._url.parameters(0, "", {})  # raises here what is wrong with the files that it names
-        tune_reads()
         self._thread.start()
         self._first.wait()
         if self._first_error is not None:

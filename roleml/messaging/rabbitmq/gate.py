@@ -25,9 +25,9 @@ MAX_HEADERS = 64
 #: Reasons and sources of which the gate remembers that they were reported; a flood is only counted.
 REPORTED = 1000
 
-_DEATH = ("x-death", "x-first-death-queue", "x-first-death-exchange", "x-first-death-reason")
+_DEATH = frozenset(("x-death", "x-first-death-queue", "x-first-death-exchange", "x-first-death-reason"))
 #: of any size that the broker takes, and nothing that we read
-_UNREAD = frozenset(("CC", *_DEATH))
+_UNREAD = _DEATH | {"CC"}
 
 
 class Reason(Enum):
@@ -193,7 +193,7 @@ def _check_not_dead(headers: Mapping[str, Any]) -> None:
 
 
 def _died(headers: Mapping[str, Any]) -> bool:
-    return any(name in headers for name in _DEATH)
+    return not _DEATH.isdisjoint(headers)
 
 
 def _deaths(headers: Mapping[str, Any]) -> int:
@@ -207,10 +207,9 @@ def _check_size(delivery: Delivery) -> None:
         raise RejectedError(Reason.TOO_LARGE, f"a body of {delivery.body_bytes} bytes in one message")
     if len(delivery.headers) > MAX_HEADERS:
         raise RejectedError(Reason.TOO_LARGE, f"{len(delivery.headers)} headers")
-    size = sum(
-        len(name) + (len(value) if isinstance(value, str | bytes) else 16)
-        for name, value in delivery.headers.items()
-        if name not in _UNREAD
-    )
+    size = 0
+    for name, value in delivery.headers.items():
+        if name not in _UNREAD:
+            size += len(name) + (len(value) if isinstance(value, (str, bytes)) else 16)
     if size > MAX_HEADER_BYTES:
         raise RejectedError(Reason.TOO_LARGE, f"headers of {size} bytes")

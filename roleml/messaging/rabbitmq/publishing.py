@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import pika
@@ -23,6 +24,8 @@ logger = logging.getLogger("roleml.messaging.rabbitmq")
 
 #: What an actor may have handed over without the broker having confirmed it; more makes senders wait.
 WINDOW_BYTES = 32 << 20
+#: The same of small ones.
+WINDOW_MESSAGES = 20_000
 #: How long a leaving actor waits for a lost connection to come back.
 RECONNECT_S = 2.0
 
@@ -81,23 +84,32 @@ class Publisher:
 
     def publish(self, *messages: Outgoing) -> None:
         """Hand over, without waiting for the broker unless too much waits there already."""
-        size = sum(len(message.body) for message in messages)
-        with self._room:
-            if size and not self._in_io_thread():
+        large = _large_bytes(messages)
+        if large:
+            with self._room:
                 self._wait_for_room()
-            self._bytes += size
-        hand_over = self._connection.perform if size <= MERGED_BYTES else self._connection.post
-        hand_over(lambda: self._publish(messages))
+                self._bytes += large
+            self._connection.post(lambda: self._publish(messages))
+            return
+        if self._is_full():
+            with self._room:
+                self._wait_for_room()
+        self._connection.perform(lambda: self._publish(messages))
 
     def _in_io_thread(self) -> bool:
         return self._connection.in_thread or self._consuming.in_thread
 
     def _wait_for_room(self) -> None:
+        if self._in_io_thread():
+            return
         patience = Patience()
-        while self._bytes > WINDOW_BYTES and not self._stopped:
+        while self._is_full() and not self._stopped:
             self._room.wait(patience.next_wait_s())
             why = self._connection.blocked or "it has not confirmed earlier ones"
             patience.report(logger, "%s waits for the broker to take messages: %s", self._name, why)
+
+    def _is_full(self) -> bool:
+        return self._bytes > WINDOW_BYTES or len(self._unconfirmed) + len(self._queue) > WINDOW_MESSAGES
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until everything handed over was confirmed; only briefly while there is no connection."""
@@ -169,9 +181,9 @@ class Publisher:
             channel.basic_publish(message.exchange, message.key, message.body, properties, mandatory)
 
     def _confirmed(self, frame: Any) -> None:
-        method = frame.method
+        method, full = frame.method, self._is_full()
         if method.multiple:  # tags below may have been confirmed one by one already
-            tags = [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
+            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._unconfirmed))
         else:
             tags = [method.delivery_tag] if method.delivery_tag in self._unconfirmed else []
         done = [self._unconfirmed.pop(tag) for tag in tags]
@@ -183,9 +195,11 @@ class Publisher:
                     self._on_return(message)
             elif message.on_confirm is not None:  # also when it was returned: the broker has dealt with it
                 message.on_confirm()
-        with self._room:
-            self._bytes -= sum(len(message.body) for message in done)
-            self._room.notify_all()
+        large = _large_bytes(done)
+        if large or full:
+            with self._room:
+                self._bytes -= large
+                self._room.notify_all()
 
     def _returned(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         message = self._by_id.get(properties.message_id)
@@ -197,3 +211,8 @@ class Publisher:
         self._connection.detach(self)
         if self._channel is not None and self._channel.is_open:
             self._channel.close()
+
+
+def _large_bytes(messages: Iterable[Outgoing]) -> int:
+    """What counts as bytes in the window; small messages are only numbered."""
+    return sum(len(message.body) for message in messages if len(message.body) > MERGED_BYTES)

@@ -15,9 +15,8 @@ from typing import Any
 import pika
 import pika.frame
 import pika.spec
-from pika.adapters.utils import io_services_utils
 
-__all__ = ["MERGED_BYTES", "READ_BYTES", "TunedConnection", "tune_reads"]
+__all__ = ["MERGED_BYTES", "READ_BYTES", "TunedConnection"]
 
 #: At a time from the socket. With pika's own 4 KiB, a frame of 128 KiB is put together from 32 pieces, each
 #: of which copies what came before it.
@@ -30,17 +29,6 @@ _AROUND_BYTES = 8  # that, and the end mark
 _END = pika.spec.FRAME_END
 _END_MARK = bytes((_END,))
 _CONTENT = (pika.spec.FRAME_HEADER, pika.spec.FRAME_BODY)
-
-
-def tune_reads() -> bool:
-    """Read more at a time, in this whole process. ``False``: pika does not have that knob any more."""
-    transport = getattr(io_services_utils, "_AsyncTransportBase", None)
-    if transport is None or not hasattr(transport, "_MAX_RECV_BYTES"):
-        return False
-    transport._MAX_RECV_BYTES = READ_BYTES
-    # One read for each time that the socket is readable: pika's second one mostly finds nothing, and raises.
-    transport._MAX_CONSUME_BYTES = 1
-    return True
 
 
 class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ships no types
@@ -61,6 +49,13 @@ class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ship
         self._small_bytes = 0
         self._on_confirm: dict[int, Callable[[Any], Any]] = {}
         super().__init__(*args, **kwargs)
+
+    def _proto_connection_made(self, transport: Any) -> None:
+        """Read more at a time. Without these knobs pika reads as it does, more slowly."""
+        transport._MAX_RECV_BYTES = READ_BYTES
+        # One read for each time that the socket is readable: a second one mostly finds nothing, and raises.
+        transport._MAX_CONSUME_BYTES = 1
+        super()._proto_connection_made(transport)
 
     # any thread
 
