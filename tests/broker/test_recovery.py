@@ -21,7 +21,7 @@ from roleml.core.context import ActorProfile, Context
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.rabbitmq import consuming
+from roleml.messaging.rabbitmq import consuming, will
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
@@ -275,15 +275,15 @@ def test_a_service_that_a_lost_process_had_is_not_called_again(
 def test_a_will_is_renewed_without_anyone_hearing_of_it(
     broker_node: Broker, broker_vhost: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consuming, "WILL_RENEWED_S", 0.05)
+    monkeypatch.setattr(will, "RENEWED_S", 0.05)
     written: queue.SimpleQueue[None] = queue.SimpleQueue()
-    write = consuming.Consumer._write_will
+    write = will.LastWill._write
 
-    def noted(self: consuming.Consumer, channel: object) -> None:
+    def noted(self: will.LastWill, channel: object) -> None:
         written.put(None)
         write(self, channel)
 
-    monkeypatch.setattr(consuming.Consumer, "_write_will", noted)
+    monkeypatch.setattr(will.LastWill, "_write", noted)
     watched, watcher = Peer("watched", broker_url), Peer("watcher", broker_url)
     try:
         watcher.transport.watch("watched")

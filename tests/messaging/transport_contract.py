@@ -296,10 +296,11 @@ class TransportContract:
         b.subscribe(source, "news", {"kind": "x"})
         b.subscribe(source, "news")
         source.publish("news", 1, kind="y")
+        assert b.inbox.next()[1] == 1
         b.subscribe(source, "news", {"kind": "x"}, {"kind": "z"})
         for n, kind in enumerate(["x", "y", "z"], 2):
             source.publish("news", n, kind=kind)
-        assert [b.inbox.next()[1] for _ in range(3)] == [1, 2, 4]
+        assert [b.inbox.next()[1] for _ in range(2)] == [2, 4]
         b.transport.unsubscribe(("a", "me"), "news")
         source.publish("news", 5, kind="x")
         b.flush(source)

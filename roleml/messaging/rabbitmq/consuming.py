@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,13 +18,21 @@ import pika.exceptions
 
 from roleml.messaging.envelope import Address, Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.filters import OPAQUE, Filters
-from roleml.messaging.rabbitmq import names
+from roleml.messaging.filters import Filters
+from roleml.messaging.rabbitmq import names, topology
 from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps
-from roleml.messaging.rabbitmq.wire import stamp_headers
+from roleml.messaging.rabbitmq.topology import (
+    ChannelSteps,
+    Endpoint,
+    EventBinding,
+    event_bindings,
+    event_exchanges,
+    one,
+)
+from roleml.messaging.rabbitmq.will import LastWill
 from roleml.shared.patience import Patience
 
-__all__ = ["Consumer", "Endpoint", "UploadQueue"]
+__all__ = ["Consumer", "UploadQueue"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
@@ -34,8 +41,6 @@ PREFETCH = 256
 #: Chunks on their way from the broker at a time.
 UPLOAD_PREFETCH = 4
 ACK_EVERY = 32
-#: The broker takes back what is held for longer than its consumer_timeout, by default 30 minutes.
-WILL_RENEWED_S = 300.0
 ACK_AFTER_S = 0.05
 #: How often a name is asked for that a dead connection of ours may still hold.
 RELOCK_PAUSE_S = 1.0
@@ -43,16 +48,7 @@ RELOCK_PAUSE_S = 1.0
 #: reply codes of AMQP
 ACCESS_REFUSED, NOT_FOUND = 403, 404
 
-ChannelSteps = Callable[[Any], Steps]
 OnMessage = Callable[[Any, Any, bytes], None]
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """What one role serves."""
-
-    services: tuple[str, ...]
-    tasks: tuple[str, ...]
 
 
 class UploadQueue:
@@ -80,42 +76,6 @@ class UploadQueue:
         channel.basic_ack(method.delivery_tag)
 
 
-@dataclass(frozen=True)
-class _EventBinding:
-    exchange: str
-    arguments: dict[str, str] | None = None
-
-
-def _event_bindings(source: Address, channel: str, filters: Filters) -> list[_EventBinding]:
-    """One binding for each filter, and one for events that no filter can judge; or one for all events."""
-    if filters is None:
-        return [_EventBinding(names.event_exchange(source, channel))]
-    where = names.filter_exchange(source, channel)
-    wanted = [dict(each) for each in sorted(filters, key=sorted)]
-    if wanted:
-        wanted.append({OPAQUE: "1"})
-    return [_EventBinding(where, {"x-match": "all", **stamp_headers(each)}) for each in wanted]
-
-
-def _one(operation: str, *arguments: Any, **options: Any) -> ChannelSteps:
-    def steps(channel: pika.channel.Channel) -> Steps:
-        yield partial(getattr(channel, operation), *arguments, **options)
-
-    return steps
-
-
-def _offering(source: Address, name: str) -> ChannelSteps:
-    """The exchange of an event channel, and one behind it for those who want only some of its events."""
-    exchange, where = names.event_exchange(source, name), names.filter_exchange(source, name)
-
-    def steps(channel: pika.channel.Channel) -> Steps:
-        yield partial(channel.exchange_declare, exchange, "fanout", durable=True)
-        yield partial(channel.exchange_declare, where, "headers", durable=True)
-        yield partial(channel.exchange_bind, where, exchange, "")
-
-    return steps
-
-
 def _open_channel(connection: Any, *, callback: Callable[[Any], Any]) -> None:
     connection.channel(on_open_callback=callback)
 
@@ -132,18 +92,16 @@ class Consumer:
         self,
         connection: Connection,
         name: str,
-        user: str,
-        boot: str,
+        will: LastWill,
+        uploads: UploadQueue,
         on_message: OnMessage,
         on_task: OnMessage,
-        uploads: UploadQueue,
         on_loss: Callable[[], None],
         on_return: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._name = name
-        self._user = user
-        self._boot = boot
+        self._last_will = will
         self._on_message = on_message
         self._on_task = on_task
         self._uploads = uploads
@@ -161,7 +119,6 @@ class Consumer:
         self._main: pika.channel.Channel | None = None
         self._tasks: pika.channel.Channel | None = None
         self._will: pika.channel.Channel | None = None
-        self._will_tag: int | None = None
         self._unacked = 0
         self._last_tag = 0
         self._ack_timer: Any = None
@@ -211,7 +168,7 @@ class Consumer:
     def offer(self, name: str, channel: str) -> None:
         """Make the exchanges of an event channel, once."""
         if (name, channel) not in self._offered:
-            self._do(lambda: self._on_admin(_offering((self._name, name), channel)))
+            self._do(lambda: self._on_admin(event_exchanges((self._name, name), channel)))
             with self._lock:
                 self._offered.add((name, channel))
 
@@ -229,7 +186,7 @@ class Consumer:
                 return
             before = self._subscriptions.pop((source, channel))
             self._unbound.discard((source, channel))
-        self._undo(lambda: self._unbind_events(_event_bindings(source, channel, before)))
+        self._undo(lambda: self._unbind_events(event_bindings(source, channel, before)))
 
     def watch(self, actor: str) -> None:
         with self._lock:
@@ -334,7 +291,6 @@ class Consumer:
             self._on_loss()
         self._up = False
         self._admin = self._main = self._tasks = self._will = None
-        self._will_tag = None
         self._ack_timer = None
 
     def _setup_steps(self) -> Steps:
@@ -345,12 +301,11 @@ class Consumer:
         for exchange in (names.CALL, names.PRESENCE):
             yield from self._shared_exchange_steps(exchange)
         yield partial(admin.queue_bind, alive, names.CALL, names.alive_key(me))
+        yield from topology.inbox(admin, me)
         inbox, events = names.inbox_queue(me), names.events_queue(me)
-        yield partial(admin.queue_declare, inbox, durable=True, arguments=names.inbox_arguments())
-        yield partial(admin.queue_bind, inbox, names.CALL, names.inbox_key(me))
-        yield partial(admin.queue_declare, events, exclusive=True)
         yield from self._uploads.steps(admin, me)
-        yield from self._will_steps()
+        assert self._will is not None
+        yield from self._last_will.steps(admin, self._will)
         with self._lock:
             endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
             subscriptions = dict(self._subscriptions)
@@ -437,24 +392,10 @@ class Consumer:
     def _bind_steps(self, name: str, endpoint: Endpoint, old: Endpoint | None) -> Steps:
         assert self._admin is not None
         assert self._main is not None
-        admin, main = self._admin, self._main
-        for kind, channels, outdated in (
-            (Kind.SERVICE, endpoint.services, old.services if old else ()),
-            (Kind.TASK, endpoint.tasks, old.tasks if old else ()),
-        ):
-            queue = names.request_queue(self._name, name, kind)
-            keys = {names.request_key(self._name, name, kind, channel) for channel in channels}
-            gone = {names.request_key(self._name, name, kind, channel) for channel in outdated} - keys
-            if keys:
-                arguments = names.request_arguments(name, kind)
-                yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
-            for key in sorted(keys):
-                yield partial(admin.queue_bind, queue, names.CALL, key)
-            for key in sorted(gone):
-                yield partial(admin.queue_unbind, queue, names.CALL, key)
+        yield from topology.request_queues(self._admin, self._name, name, endpoint, old)
         if endpoint.services and not (old and old.services):
             queue, tag = self._queue_and_tag(name, Kind.SERVICE)
-            yield partial(main.basic_consume, queue, self._take, consumer_tag=tag)
+            yield partial(self._main.basic_consume, queue, self._take, consumer_tag=tag)
 
     def _open_steps(self, name: str) -> Steps:
         assert self._tasks is not None
@@ -482,9 +423,7 @@ class Consumer:
         with self._lock:
             offered = {offer for offer in self._offered if offer[0] == name}
             self._offered -= offered
-        for _, channel in offered:
-            yield partial(admin.exchange_delete, names.filter_exchange((self._name, name), channel))
-            yield partial(admin.exchange_delete, names.event_exchange((self._name, name), channel))
+        yield from topology.no_event_exchanges(admin, (self._name, name), [event for _, event in offered])
 
     def _aside(self, make_steps: ChannelSteps, *, callback: Callable[[Any], Any]) -> None:
         """Steps on a channel of their own: a refusal closes only that and is what the callback gets."""
@@ -506,22 +445,22 @@ class Consumer:
 
     def _shared_exchange_steps(self, exchange: str) -> Steps:
         """An exchange that all actors share. On a provisioned broker it is there, and none may make it."""
-        missing = yield partial(self._aside, _one("exchange_declare", exchange, passive=True))
+        missing = yield partial(self._aside, one("exchange_declare", exchange, passive=True))
         if missing is not None:  # a refusal to make it shows when it is used
-            yield partial(self._aside, _one("exchange_declare", exchange, "topic", durable=True))
+            yield partial(self._aside, one("exchange_declare", exchange, "topic", durable=True))
 
     def _subscribe_steps(self, source: Address, channel: str, filters: Filters, before: Filters) -> Steps:
         """Bind to the source's exchange. Where we may not make it in its place, wait until the source has.
 
         New bindings come before old ones go, and the broker delivers one copy whatever matches: no gap.
         """
-        wanted, outdated = (_event_bindings(source, channel, each) for each in (filters, before))
+        wanted, outdated = (event_bindings(source, channel, each) for each in (filters, before))
         queue = names.events_queue(self._name)
         for number, binding in enumerate(wanted):
-            bind = partial(self._aside, _one("queue_bind", queue, binding.exchange, "", binding.arguments))
+            bind = partial(self._aside, one("queue_bind", queue, binding.exchange, "", binding.arguments))
             error = yield bind
             if number == 0 and _reply_code(error) == NOT_FOUND:
-                refusal = yield partial(self._aside, _offering(source, channel))
+                refusal = yield partial(self._aside, event_exchanges(source, channel))
                 if _reply_code(refusal) == ACCESS_REFUSED:
                     self._unbound.add((source, channel))
                     yield from self._watch_steps(source[0])
@@ -532,10 +471,10 @@ class Consumer:
         self._unbound.discard((source, channel))
         yield from self._unbind_events([binding for binding in outdated if binding not in wanted])
 
-    def _unbind_events(self, bindings: list[_EventBinding]) -> Steps:
+    def _unbind_events(self, bindings: list[EventBinding]) -> Steps:
         queue = names.events_queue(self._name)
         for binding in bindings:
-            unbind = _one("queue_unbind", queue, binding.exchange, "", binding.arguments)
+            unbind = one("queue_unbind", queue, binding.exchange, "", binding.arguments)
             error = yield partial(self._aside, unbind)
             if error is not None and _reply_code(error) != NOT_FOUND:
                 raise error  # not found: the source has left, and its exchange with it
@@ -557,38 +496,14 @@ class Consumer:
         admin, queue = self._admin, names.events_queue(self._name)
         yield partial(admin.queue_bind, queue, names.PRESENCE, names.presence_key(actor, "*"))
 
-    def _will_steps(self) -> Steps:
-        """Leave a message with the broker that it holds for us, and publishes when it loses us."""
-        assert self._admin is not None
-        assert self._will is not None
-        admin, will, me = self._admin, self._will, self._name
-        queue, arguments = names.will_queue(me), names.will_arguments(me)
-        yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
-        yield partial(admin.queue_bind, queue, names.CALL, names.will_key(me))
-        yield partial(will.basic_consume, queue, self._take_will, consumer_tag=f"{me}:will")
-        self._write_will(will)
-
-    def _write_will(self, will: pika.channel.Channel) -> None:
-        current = will is self._will and not self._stopping
-        if not current or not will.is_open:
-            return
-        headers = {"kind": "presence", "actor": self._name, "state": "lost", "boot": self._boot}
-        properties = pika.BasicProperties(headers=headers, user_id=self._user)
-        will.basic_publish(names.CALL, names.will_key(self._name), b"", properties)
-
     def _dead_steps(self) -> Steps:
         assert self._admin is not None
-        admin, queue = self._admin, names.dead_queue(self._name)
-        yield partial(admin.queue_declare, queue, durable=True, arguments=names.dead_arguments())
-        yield partial(admin.queue_bind, queue, names.CALL, names.dead_key(self._name))
+        return topology.dead_queue(self._admin, self._name)
 
     def _stop_steps(self) -> Steps:
         assert self._admin is not None
-        assert self._will is not None
-        admin, will = self._admin, self._will
-        if self._will_tag is not None:
-            will.basic_ack(self._will_tag)
-        yield partial(will.basic_cancel, f"{self._name}:will")
+        admin = self._admin
+        yield from self._last_will.revoke_steps()
         for queue in (
             names.will_queue(self._name),
             names.inbox_queue(self._name),
@@ -625,17 +540,6 @@ class Consumer:
         if generation == self._generation and self._tasks is not None and self._tasks.is_open:
             for tag in tags:
                 self._tasks.basic_ack(tag)
-
-    def _take_will(self, channel: pika.channel.Channel, method: Any, properties: Any, _: bytes) -> None:
-        mine = properties.user_id == self._user and (properties.headers or {}).get("boot") == self._boot
-        if not mine:
-            channel.basic_ack(method.delivery_tag)  # of an earlier life
-            return
-        # A delivery that is held for too long closes the channel: hold a new one every now and then.
-        old, self._will_tag = self._will_tag, method.delivery_tag
-        if old is not None:
-            channel.basic_ack(old)
-        self._connection.later(WILL_RENEWED_S, partial(self._write_will, channel))
 
     def _refusal(self, error: BaseException) -> MsgConnectionError:
         if isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == 405:

@@ -21,12 +21,13 @@ from roleml.messaging.exceptions import DecodeError, MsgConnectionError
 from roleml.messaging.filters import Filters, Stamps
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import Connection
-from roleml.messaging.rabbitmq.consuming import Consumer, Endpoint, UploadQueue
+from roleml.messaging.rabbitmq.consuming import Consumer, UploadQueue
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
 from roleml.messaging.rabbitmq.seen import Seen
 from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
+from roleml.messaging.rabbitmq.topology import Endpoint
 from roleml.messaging.rabbitmq.transfers import (
     STALLED_S,
     WHOLE_BYTES,
@@ -37,6 +38,7 @@ from roleml.messaging.rabbitmq.transfers import (
     size_of,
 )
 from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
+from roleml.messaging.rabbitmq.will import LastWill
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of, stamp_headers
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 from roleml.shared.patience import Patience
@@ -168,11 +170,10 @@ class RabbitTransport(Transport):
         self._consumer = Consumer(
             shared.consuming,
             self.name,
-            self._parsed.user,
-            self._boot,
-            self._on_message,
-            self._on_task,
+            LastWill(shared.consuming, self.name, self._parsed.user, self._boot),
             shared.upload_queue,
+            on_message=self._on_message,
+            on_task=self._on_task,
             on_loss=self._on_loss,
             on_return=self._on_return,
         )
