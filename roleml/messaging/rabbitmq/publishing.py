@@ -15,6 +15,7 @@ import pika.channel
 
 from roleml.messaging.envelope import Envelope
 from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.properties import Properties
 from roleml.messaging.rabbitmq.tuning import MERGED_BYTES
 from roleml.shared.patience import Patience
 
@@ -170,12 +171,12 @@ class Publisher:
             self._tag += 1
             self._unconfirmed[self._tag] = message
             self._by_id[message.message_id] = message
-            properties = pika.BasicProperties(
+            properties = Properties(
                 headers=message.headers,
                 message_id=message.message_id,
-                delivery_mode=2 if message.persistent else 1,
-                expiration=None if message.expires_s is None else str(int(message.expires_s * 1000)),
                 user_id=self._user,
+                persistent=message.persistent,
+                expires_s=message.expires_s,
             )
             mandatory = message.envelope is not None
             channel.basic_publish(message.exchange, message.key, message.body, properties, mandatory)

@@ -16,6 +16,8 @@ import pika
 import pika.frame
 import pika.spec
 
+from roleml.messaging.rabbitmq.properties import decode_properties
+
 __all__ = ["MERGED_BYTES", "READ_BYTES", "TunedConnection"]
 
 #: At a time from the socket. With pika's own 4 KiB, a frame of 128 KiB is put together from 32 pieces, each
@@ -24,7 +26,12 @@ READ_BYTES = 256 * 1024
 #: Up to this size, frames that leave in one turn of the loop are merged.
 MERGED_BYTES = 32 * 1024
 
+#: Properties that are kept decoded: what goes to several actors of a process comes once for each.
+RECENT = 64
+
 _FRAME = struct.Struct(">BHL")
+_BODY_SIZE = struct.Struct(">Q")
+_DELIVER = struct.pack(">I", pika.spec.Basic.Deliver.INDEX)
 _AROUND_BYTES = 8  # that, and the end mark
 _END = pika.spec.FRAME_END
 _END_MARK = bytes((_END,))
@@ -48,6 +55,7 @@ class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ship
         self._small: list[bytes] = []
         self._small_bytes = 0
         self._on_confirm: dict[int, Callable[[Any], Any]] = {}
+        self._recent: dict[bytes, Any] = {}
         super().__init__(*args, **kwargs)
 
     def _proto_connection_made(self, transport: Any) -> None:
@@ -141,16 +149,24 @@ class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ship
     # receiving
 
     def _on_data_available(self, data_in: bytes) -> None:
+        """As pika does it, without moving what is left after each frame."""
+        self.bytes_received += len(data_in)  # the heartbeat goes by it
         self.begin_turn()
         try:
-            self._take_frames(self._frame_buffer + data_in if self._frame_buffer else data_in)
+            rest, start = self._frame_buffer, 0
+            if rest and len(data_in) <= MERGED_BYTES:
+                rest, data_in = b"", rest + data_in
+            if rest:  # complete the frame that it begins, rather than move all that has come
+                start = _missing_bytes(rest, data_in)
+                self._take_frames(rest + data_in[:start])
+            if start <= len(data_in):
+                self._take_frames(data_in, start)
         finally:
             self.end_turn()
 
-    def _take_frames(self, data: bytes) -> None:
-        """As pika does it, without moving what is left after each frame."""
-        start, size = 0, len(data)
-        if data.startswith(b"AMQP"):  # a broker that speaks another version
+    def _take_frames(self, data: bytes, start: int = 0) -> None:
+        size = len(data)
+        if data.startswith(b"AMQP", start):  # a broker that speaks another version
             self._frame_buffer = b""
             super()._on_data_available(data)
             return
@@ -161,14 +177,25 @@ class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ship
                 break
             if data[end - 1] != _END:
                 raise pika.exceptions.InvalidFrameError("Invalid FRAME_END marker")
-            if kind == pika.spec.FRAME_BODY:
-                frame = pika.frame.Body(number, data[start + _AROUND_BYTES - 1 : end - 1])
-            else:
-                frame = pika.frame.decode_frame(data[start:end])[1]
+            frame = self._frame_of(kind, number, data, start + _AROUND_BYTES - 1, end)
             start = end
             self._take_frame(kind, number, frame)
-        self.bytes_received += start  # the heartbeat looks at it
         self._frame_buffer = data[start:] if start else data
+
+    def _frame_of(self, kind: int, number: int, data: bytes, start: int, end: int) -> Any:
+        if kind == pika.spec.FRAME_BODY:
+            return pika.frame.Body(number, data[start : end - 1])
+        if kind == pika.spec.FRAME_HEADER:
+            encoded = data[start + 12 : end - 1]
+            properties = self._recent.get(encoded)
+            if properties is None:
+                if len(self._recent) >= RECENT:
+                    self._recent.clear()
+                properties = self._recent[encoded] = decode_properties(encoded)
+            return pika.frame.Header(number, _BODY_SIZE.unpack_from(data, start + 4)[0], properties)
+        if data.startswith(_DELIVER, start):
+            return pika.frame.Method(number, pika.spec.Basic.Deliver().decode(data, start + 4))
+        return pika.frame.decode_frame(data[start - _AROUND_BYTES + 1 : end])[1]
 
     def _take_frame(self, kind: int, number: int, frame: Any) -> None:
         if kind not in _CONTENT:
@@ -183,3 +210,9 @@ class TunedConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ship
         # Nobody registers for these, and to find that out takes longer than to deliver them.
         self.frames_received += 1
         self._deliver_frame_to_channel(frame)
+
+
+def _missing_bytes(rest: bytes, data: bytes) -> int:
+    """Of the frame that ``rest`` begins."""
+    head = (rest + data[:_AROUND_BYTES])[:_AROUND_BYTES]
+    return int(_FRAME.unpack_from(head)[2]) + _AROUND_BYTES - len(rest)

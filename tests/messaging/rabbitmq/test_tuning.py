@@ -55,7 +55,7 @@ class Recorder(TunedConnection):
         self.taken: list[tuple[str, int]] = []
         self.bytes_received = self.frames_received = 0
         self._frame_buffer = b""
-        self._on_confirm = {}
+        self._on_confirm, self._recent = {}, {}
 
     def begin_turn(self) -> None: ...
 
@@ -87,6 +87,18 @@ def test_frames_are_taken_however_the_bytes_come(size: int) -> None:
     assert recorder.taken == [*content, ("other", 0), ("other", 1)]
     assert [frame.channel_number for frame in confirms] == [2]
     assert recorder.bytes_received == len(data)  # the heartbeat goes by it
+
+
+@pytest.mark.parametrize("size", [40_000, 100_000, 100_009, 131_073, 1_000_000])
+def test_large_frames_are_taken_however_the_bytes_come(size: int) -> None:
+    recorder, fragments = Recorder(), [bytes([number]) * 100_001 for number in range(5)]
+    taken: list[bytes] = []
+    recorder._deliver_frame_to_channel = lambda frame: taken.append(frame.fragment)  # type: ignore[method-assign]
+    data = b"".join(Body(3, fragment).marshal() for fragment in fragments)
+    for start in range(0, len(data), size):
+        recorder._on_data_available(data[start : start + size])
+    assert taken == fragments
+    assert recorder._frame_buffer == b""
 
 
 def test_bytes_that_are_no_frame_end_the_connection() -> None:
