@@ -25,7 +25,7 @@ from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.refusals import explain
 from roleml.messaging.rabbitmq.tuning import TunedConnection
 
-__all__ = ["Connection", "Session", "Steps", "run_steps"]
+__all__ = ["Connection", "Session", "Steps", "run_steps", "together"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 if logging.getLogger("pika").level == logging.NOTSET:
@@ -65,6 +65,8 @@ class Connection:
         self._first_error: BaseException | None = None
         self._ioloop: Any = None
         self.blocked: str | None = None
+        #: what sessions need not look for again while the connection lasts; in its thread
+        self.found: set[str] = set()
         self._thread = threading.Thread(target=self._run, name=f"roleml-{purpose}", daemon=True)
 
     # any thread
@@ -227,6 +229,7 @@ class Connection:
     def _tell_disconnected(self) -> None:
         self._connection = None
         self.blocked = None
+        self.found.clear()
         for session in list(self._sessions):
             session.disconnected()
 
@@ -248,6 +251,20 @@ class Connection:
             self._connection.close()
         else:
             self._ioloop.stop()
+
+
+def together(*operations: Callable[..., Any]) -> Callable[..., Any]:
+    """Several operations on one channel as one step: the broker does them in order, so we wait for the last.
+
+    If it refuses one, it closes the channel and does no later one.
+    """
+
+    def begin(*, callback: Callable[..., Any]) -> None:
+        for operation in operations[:-1]:
+            operation()
+        operations[-1](callback=callback)
+
+    return begin
 
 
 def run_steps(

@@ -20,7 +20,7 @@ from roleml.messaging.envelope import Address, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.filters import Filters
 from roleml.messaging.rabbitmq import names, topology
-from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps
+from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps, together
 from roleml.messaging.rabbitmq.topology import (
     ChannelSteps,
     Endpoint,
@@ -63,8 +63,10 @@ class UploadQueue:
         self._consumed_on: Any = None
 
     def steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
-        yield partial(admin.queue_declare, self.name, exclusive=True)
-        yield partial(admin.queue_bind, self.name, names.CALL, names.uploads_key(actor))
+        yield together(
+            partial(admin.queue_declare, self.name, exclusive=True),
+            partial(admin.queue_bind, self.name, names.CALL, names.uploads_key(actor)),
+        )
         if self._consumed_on is not admin.connection:
             self._consumed_on = admin.connection
             channel = yield partial(_open_channel, admin.connection)
@@ -277,14 +279,14 @@ class Consumer:
         def opened(channel: pika.channel.Channel) -> None:
             channels.append(channel)
             if len(channels) < 4:
-                connection.channel(on_open_callback=opened)
                 return
             self._admin, self._main, self._tasks, self._will = channels
             for each in (self._main, self._tasks, self._will):
                 each.add_on_close_callback(self._closed)
             run_steps(self._connection, self._admin, self._setup_steps(), self._set_up)
 
-        connection.channel(on_open_callback=opened)
+        for _ in range(4):
+            connection.channel(on_open_callback=opened)
 
     def disconnected(self) -> None:
         if self._up:
@@ -297,10 +299,12 @@ class Consumer:
         assert self._admin is not None
         admin, me = self._admin, self._name
         alive = names.alive_queue(me)
-        yield partial(admin.queue_declare, alive, exclusive=True)
         for exchange in (names.CALL, names.PRESENCE):
             yield from self._shared_exchange_steps(exchange)
-        yield partial(admin.queue_bind, alive, names.CALL, names.alive_key(me))
+        yield together(
+            partial(admin.queue_declare, alive, exclusive=True),
+            partial(admin.queue_bind, alive, names.CALL, names.alive_key(me)),
+        )
         yield from topology.inbox(admin, me)
         inbox, events = names.inbox_queue(me), names.events_queue(me)
         yield from self._uploads.steps(admin, me)
@@ -318,10 +322,12 @@ class Consumer:
                 logger.error("actor %s gets no %s of %s: %s", me, channel, "/".join(source), e)
         assert self._main is not None
         main = self._main
-        yield partial(main.basic_qos, prefetch_count=PREFETCH)
-        yield partial(main.basic_consume, alive, _ignore, auto_ack=True)
-        yield partial(main.basic_consume, inbox, self._take, consumer_tag=f"{me}:inbox")
-        yield partial(main.basic_consume, events, self._take, consumer_tag=f"{me}:events")
+        yield together(
+            partial(main.basic_qos, prefetch_count=PREFETCH),
+            partial(main.basic_consume, alive, _ignore, auto_ack=True),
+            partial(main.basic_consume, inbox, self._take, consumer_tag=f"{me}:inbox"),
+            partial(main.basic_consume, events, self._take, consumer_tag=f"{me}:events"),
+        )
         for name, endpoint in endpoints.items():
             yield from self._bind_steps(name, endpoint, None)
             if endpoint.tasks and name in opened:
@@ -445,9 +451,12 @@ class Consumer:
 
     def _shared_exchange_steps(self, exchange: str) -> Steps:
         """An exchange that all actors share. On a provisioned broker it is there, and none may make it."""
+        if exchange in self._connection.found:
+            return
         missing = yield partial(self._aside, one("exchange_declare", exchange, passive=True))
         if missing is not None:  # a refusal to make it shows when it is used
             yield partial(self._aside, one("exchange_declare", exchange, "topic", durable=True))
+        self._connection.found.add(exchange)
 
     def _subscribe_steps(self, source: Address, channel: str, filters: Filters, before: Filters) -> Steps:
         """Bind to the source's exchange. Where we may not make it in its place, wait until the source has.
@@ -504,14 +513,13 @@ class Consumer:
         assert self._admin is not None
         admin = self._admin
         yield from self._last_will.revoke_steps()
-        for queue in (
-            names.will_queue(self._name),
-            names.inbox_queue(self._name),
-            names.events_queue(self._name),
-        ):
-            yield partial(admin.queue_delete, queue)
-        yield partial(admin.queue_unbind, self._uploads.name, names.CALL, names.uploads_key(self._name))
-        yield partial(admin.queue_delete, names.alive_queue(self._name))
+        me = self._name
+        own = (names.will_queue(me), names.inbox_queue(me), names.events_queue(me))
+        yield together(
+            *[partial(admin.queue_delete, queue) for queue in own],
+            partial(admin.queue_unbind, self._uploads.name, names.CALL, names.uploads_key(me)),
+            partial(admin.queue_delete, names.alive_queue(me)),
+        )
 
     # the connection's thread: deliveries
 

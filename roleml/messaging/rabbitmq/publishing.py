@@ -24,7 +24,7 @@ __all__ = ["Outgoing", "Publisher"]
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
 #: What an actor may have handed over without the broker having confirmed it; more makes senders wait.
-WINDOW_BYTES = 32 << 20
+WINDOW_BYTES = 16 << 20
 #: The same of small ones.
 WINDOW_MESSAGES = 20_000
 #: How long a leaving actor waits for a lost connection to come back.
@@ -79,6 +79,7 @@ class Publisher:
         self._count = 0
         self._room = threading.Condition()
         self._bytes = 0
+        self._drains: list[threading.Event] = []
         self._stopped = False
 
     # any thread
@@ -116,11 +117,15 @@ class Publisher:
         """Wait until everything handed over was confirmed; only briefly while there is no connection."""
         patience = Patience(timeout_s)
         empty = threading.Event()
-        while not patience.exhausted and (self._connection.is_open or patience.waited_s < RECONNECT_S):
-            self._connection.post(lambda: None if self._unconfirmed or self._queue else empty.set())
-            if empty.wait(min(0.05, patience.next_wait_s())):
-                return True
-        return False
+        self._drains.append(empty)
+        try:
+            while not patience.exhausted and (self._connection.is_open or patience.waited_s < RECONNECT_S):
+                self._connection.post(self._tell_drained)
+                if empty.wait(min(0.05, patience.next_wait_s())):
+                    return True
+            return False
+        finally:
+            self._drains.remove(empty)
 
     def stop(self) -> None:
         with self._room:
@@ -201,6 +206,14 @@ class Publisher:
             with self._room:
                 self._bytes -= large
                 self._room.notify_all()
+
+        if self._drains:
+            self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if not self._unconfirmed and not self._queue:
+            for empty in list(self._drains):
+                empty.set()
 
     def _returned(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         message = self._by_id.get(properties.message_id)

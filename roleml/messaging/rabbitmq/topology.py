@@ -16,7 +16,7 @@ import pika.channel
 from roleml.messaging.envelope import Address, Kind
 from roleml.messaging.filters import OPAQUE, Filters
 from roleml.messaging.rabbitmq import names
-from roleml.messaging.rabbitmq.connection import Steps
+from roleml.messaging.rabbitmq.connection import Steps, together
 from roleml.messaging.rabbitmq.wire import stamp_headers
 
 __all__ = [
@@ -74,9 +74,11 @@ def one(operation: str, *arguments: Any, **options: Any) -> ChannelSteps:
 def inbox(channel: pika.channel.Channel, actor: str) -> Steps:
     """The queue for answers, and the one for events and news, which goes with the connection."""
     queue = names.inbox_queue(actor)
-    yield partial(channel.queue_declare, queue, durable=True, arguments=names.inbox_arguments())
-    yield partial(channel.queue_bind, queue, names.CALL, names.inbox_key(actor))
-    yield partial(channel.queue_declare, names.events_queue(actor), exclusive=True)
+    yield together(
+        partial(channel.queue_declare, queue, durable=True, arguments=names.inbox_arguments()),
+        partial(channel.queue_bind, queue, names.CALL, names.inbox_key(actor)),
+        partial(channel.queue_declare, names.events_queue(actor), exclusive=True),
+    )
 
 
 def request_queues(
@@ -92,9 +94,10 @@ def request_queues(
         gone = {names.request_key(actor, name, kind, each) for each in outdated} - keys
         if keys:
             arguments = names.request_arguments(name, kind)
-            yield partial(channel.queue_declare, queue, durable=True, arguments=arguments)
-        for key in sorted(keys):
-            yield partial(channel.queue_bind, queue, names.CALL, key)
+            yield together(
+                partial(channel.queue_declare, queue, durable=True, arguments=arguments),
+                *[partial(channel.queue_bind, queue, names.CALL, key) for key in sorted(keys)],
+            )
         for key in sorted(gone):
             yield partial(channel.queue_unbind, queue, names.CALL, key)
 

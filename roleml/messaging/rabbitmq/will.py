@@ -9,7 +9,7 @@ import pika
 import pika.channel
 
 from roleml.messaging.rabbitmq import names
-from roleml.messaging.rabbitmq.connection import Connection, Steps
+from roleml.messaging.rabbitmq.connection import Connection, Steps, together
 
 __all__ = ["RENEWED_S", "LastWill"]
 
@@ -36,8 +36,10 @@ class LastWill:
         """Leave a will on this channel, instead of any earlier one."""
         self._channel, self._held = channel, None
         queue, arguments = names.will_queue(self._name), names.will_arguments(self._name)
-        yield partial(admin.queue_declare, queue, durable=True, arguments=arguments)
-        yield partial(admin.queue_bind, queue, names.CALL, names.will_key(self._name))
+        yield together(
+            partial(admin.queue_declare, queue, durable=True, arguments=arguments),
+            partial(admin.queue_bind, queue, names.CALL, names.will_key(self._name)),
+        )
         yield partial(channel.basic_consume, queue, self._take, consumer_tag=f"{self._name}:will")
         self._write(channel)
 
