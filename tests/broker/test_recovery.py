@@ -25,6 +25,7 @@ from roleml.messaging.rabbitmq import consuming, will
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
+from tests.broker.console import ConsoleError
 from tests.broker.node import Node
 from tests.messaging.transport_contract import Peer
 
@@ -115,7 +116,10 @@ StartCallee = Callable[..., Callee]
 
 
 def messages_in(broker: Broker, vhost: str, queue_name: str) -> int:
-    (row,) = (row for row in broker.list_queues(vhost) if row["name"] == queue_name)
+    try:
+        (row,) = (row for row in broker.list_queues(vhost) if row["name"] == queue_name)
+    except ConsoleError:  # some queue went away while the node was looking at it
+        return -1
     return int(row["messages_ready"]) + int(row["messages_unacknowledged"])
 
 
