@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pika
 import pytest
 
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
 from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.transport import open_transport
 from tests.messaging.transport_contract import Inbox, Peer, TransportContract
 
@@ -84,3 +88,22 @@ def test_an_unreachable_host_is_an_error_that_names_it() -> None:
 def test_a_broken_url_is_explained(bad: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         open_transport(bad, "a")
+
+
+def test_too_many_actors_for_one_connection_are_refused_and_not_kept_waiting(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = BrokerURL.parameters
+
+    def with_few_channels(self: BrokerURL, *args: Any) -> pika.ConnectionParameters:
+        parameters = few(self, *args)
+        parameters.channel_max = 7
+        return parameters
+
+    monkeypatch.setattr(BrokerURL, "parameters", with_few_channels)
+    first = Peer("first", url)
+    try:
+        with pytest.raises(MsgConnectionError, match=r"second finds no free channel.*several processes"):
+            Peer("second", url)
+    finally:
+        first.transport.stop()

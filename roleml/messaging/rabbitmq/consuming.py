@@ -277,6 +277,9 @@ class Consumer:
         channels: list[pika.channel.Channel] = []
 
         def opened(channel: pika.channel.Channel) -> None:
+            if self._first_error is not None:  # there were not enough; leave these to others
+                channel.close()
+                return
             channels.append(channel)
             if len(channels) < 4:
                 return
@@ -285,8 +288,11 @@ class Consumer:
                 each.add_on_close_callback(self._closed)
             run_steps(self._connection, self._admin, self._setup_steps(), self._set_up)
 
-        for _ in range(4):
-            connection.channel(on_open_callback=opened)
+        try:
+            for _ in range(4):
+                connection.channel(on_open_callback=opened)
+        except pika.exceptions.NoFreeChannels as e:
+            self._set_up(e)
 
     def disconnected(self) -> None:
         if self._up:
@@ -554,6 +560,11 @@ class Consumer:
             return MsgConnectionError(
                 f"an actor named {self._name!r} is already connected to this broker; stop that one first, "
                 "or give this one another name (a lost actor's name is free again within half a minute)"
+            )
+        if isinstance(error, pika.exceptions.NoFreeChannels):
+            return MsgConnectionError(
+                f"actor {self._name} finds no free channel: a connection has 2,047 unless the broker says "
+                "otherwise, and an actor needs 4; spread so many actors over several processes"
             )
         return MsgConnectionError(f"actor {self._name} cannot take up its queues: {error}")
 
