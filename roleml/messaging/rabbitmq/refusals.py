@@ -10,11 +10,13 @@ from roleml.messaging.rabbitmq.endpoints import BrokerURL
 __all__ = ["explain"]
 
 _WANTED = "the broker wants a certificate of this actor: give certfile and keyfile in the URL"
+_UNKNOWN_CA = "the broker does not know the authority that signed the URL's certfile"
+_HUNG_UP = {"ConnectionResetError", "BrokenPipeError", "SSLEOFError"}
 _PLAIN = "that port speaks no TLS: use amqp://, or the port for amqps:// (5671)"
 #: what OpenSSL and TLS alerts say -> what to do. The first one found is used.
 _TLS = {
     "certificate required": _WANTED,
-    "unknown ca": "the broker does not know the authority that signed the URL's certfile",
+    "unknown ca": _UNKNOWN_CA,
     "bad certificate": "the broker does not accept the URL's certfile",
     "certificate expired": "the URL's certfile has expired",
     "handshake failure": _WANTED,
@@ -57,6 +59,10 @@ def _advice(url: BrokerURL, error: BaseException) -> str:
         return "the broker does not offer this way to log in; certificates need rabbitmq_auth_mechanism_ssl"
     if "gaierror" in kinds:
         return "there is no host of that name"
+    if url.scheme == "amqps" and kinds & _HUNG_UP:
+        # In TLS 1.3 the broker looks at our certificate after we think that all is well, and may close the
+        # connection before its reason has reached us.
+        return f"the broker hung up: perhaps {_UNKNOWN_CA}, or {_WANTED}"
     if "IncompatibleProtocolError" in kinds:
         other = "amqps" if url.scheme == "amqp" else "amqp"
         return f"something else than {url.scheme}:// is spoken there; is it {other}://?"

@@ -20,6 +20,10 @@ URL = BrokerURL.parse("amqps://alice:hidden@host/app")
         (ssl.SSLError(1, "tlsv1 alert unknown ca"), "does not know the authority"),
         (ssl.SSLError(1, "sslv3 alert certificate expired"), "certfile has expired"),
         (ssl.SSLError(1, "[SSL: RECORD_LAYER_FAILURE]"), "speaks no TLS"),
+        (
+            ConnectionResetError(104, "Connection reset by peer"),
+            "perhaps the broker does not know the authority that signed the URL's certfile, or",
+        ),
         (TimeoutError("timed out"), "is the broker running there?"),
         (pika.exceptions.ProbableAccessDeniedError(), "vhost 'app' does not exist"),
     ],
