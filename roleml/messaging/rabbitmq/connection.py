@@ -2,7 +2,8 @@
 
 The thread runs pika's loop and nothing of the user's. It connects, reconnects with growing pauses, and tells
 its sessions each time, so that they can build up their channels again. Everything that touches a channel runs
-in this thread: other threads :meth:`Connection.post` functions to it.
+in this thread: other threads :meth:`Connection.post` functions to it; or, for something small while it is
+idle, in one that has borrowed its turn (:meth:`Connection.perform`).
 """
 
 from __future__ import annotations
