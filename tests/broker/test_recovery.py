@@ -276,6 +276,20 @@ def test_a_service_that_a_lost_process_had_is_not_called_again(
     assert (answer.id, answer.answer) == ("1", Answer.FAILURE)
 
 
+def test_a_service_request_that_nobody_takes_does_not_wait_for_a_successor(
+    broker_url: str, connect: Connect, start_callee: StartCallee
+) -> None:
+    caller = connect(broker_url)
+    start_callee(broker_url).kill()
+    with pytest.raises(rml.HandlerError, match="worker"):
+        caller.call("x", WORKER, "pid", rml.Message.empty())
+    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    method, properties, _ = connection.channel().basic_get("q.worker.worker.services")
+    connection.close()
+    assert method is not None
+    assert properties.expiration == "60000"
+
+
 def test_a_will_is_renewed_without_anyone_hearing_of_it(
     broker_node: Broker, broker_vhost: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

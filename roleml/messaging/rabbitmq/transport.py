@@ -261,7 +261,9 @@ class RabbitTransport(Transport):
             envelope,
             _lasts(envelope),
         )
-        if envelope.kind is Kind.RESULT and envelope.id in self._ledger:
+        if envelope.kind is Kind.SERVICE:
+            message.expires_s = SERVICE_EXPIRES_S
+        elif envelope.kind is Kind.RESULT and envelope.id in self._ledger:
             message.on_confirm = lambda: self._task_answered(envelope.id)
         return message
 
