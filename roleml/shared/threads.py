@@ -54,25 +54,16 @@ class ElasticPool:
         if worker is not None:
             worker.wake.release()
             return
-        self._start(job)
-
-    def prepare(self) -> None:
-        """Have an idle thread, so that the next ``submit`` need not wait for one to start."""
-        if not self._idle:
-            self._start(None)
-
-    def _start(self, job: Job | None) -> None:
         worker = _Worker()
         worker.job = job
         name = f"{self._name}-{next(self._count)}"
         threading.Thread(target=self._work, args=(worker,), name=name, daemon=True).start()
 
     def _work(self, worker: _Worker) -> None:
-        while True:
+        while worker.job is not None:
             job, worker.job = worker.job, None
             try:
-                if job is not None:
-                    job()
+                job()
             except BaseException:  # even SystemExit: it is nobody else's, and the next job needs the thread
                 logger.exception("a background job failed")
             del job  # its results may be large; do not hold them while idle
