@@ -127,11 +127,20 @@ class Node(Administration):
         os.kill(self.pid, signal.SIGCONT)
 
     def raise_alarm(self, resource: str = "memory") -> None:
-        """Let the node block all publishers, as when it is short of ``memory`` or ``disk``."""
-        self.evaluate(f"rabbit_alarm:set_alarm({{{{resource_limit, {resource}, node()}}, []}}), ok")
+        """Let the node block all publishers, as when it is short of ``memory`` or ``disk``.
+
+        What is published after the return finds the alarm raised: asking for the alarms waits for the event.
+        """
+        self.evaluate(
+            f"rabbit_alarm:set_alarm({{{{resource_limit, {resource}, node()}}, []}}),"
+            " rabbit_alarm:get_alarms(), ok"
+        )
 
     def clear_alarms(self) -> None:
-        self.evaluate("[rabbit_alarm:clear_alarm(Alarm) || {Alarm, []} <- rabbit_alarm:get_alarms()], ok")
+        self.evaluate(
+            "[rabbit_alarm:clear_alarm(Alarm) || {Alarm, []} <- rabbit_alarm:get_alarms()],"
+            " rabbit_alarm:get_alarms(), ok"
+        )
 
     @property
     def running(self) -> bool:

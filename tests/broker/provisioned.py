@@ -12,6 +12,7 @@ import pika.exceptions
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.provisioning import grant_of
 from tests.broker.broker import Broker
+from tests.broker.client import open_connection
 
 PASSWORD = "secret-of-"
 
@@ -28,7 +29,7 @@ class Provisioned:
 
     def connect(self, actor: str) -> pika.BlockingConnection:
         """A raw connection with an actor's valid credentials, to misuse."""
-        return pika.BlockingConnection(pika.URLParameters(self.url(actor)))
+        return open_connection(self.url(actor))
 
     def refusal(self, actor: str, operation: str, *arguments: Any, **options: Any) -> int:
         """The code with which the broker closes the channel over an operation; 0 if it does not."""
@@ -50,7 +51,7 @@ class Provisioned:
 @contextlib.contextmanager
 def provisioned(broker: Broker, vhost: str, actors: Sequence[str]) -> Iterator[Provisioned]:
     """Give these actors users and permissions in ``vhost``, and the vhost the exchanges they share."""
-    connection = pika.BlockingConnection(pika.URLParameters(broker.url(vhost=vhost)))
+    connection = open_connection(broker.url(vhost=vhost))
     channel = connection.channel()
     for exchange in (names.CALL, names.PRESENCE):
         channel.exchange_declare(exchange, "topic", durable=True)

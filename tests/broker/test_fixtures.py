@@ -9,6 +9,7 @@ import pika
 import pytest
 
 from tests.broker.broker import Broker
+from tests.broker.client import open_connection
 from tests.broker.node import Node
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def test_each_test_has_a_vhost_of_its_own(
 ) -> None:
     assert broker_vhost not in seen
     seen.add(broker_vhost)
-    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    connection = open_connection(broker_url)
     connection.channel().queue_declare("left behind", durable=True)
     connection.close()
     assert [row["name"] for row in broker_node.list_queues(broker_vhost)] == ["left behind"]
@@ -31,7 +32,7 @@ def test_the_vhosts_of_earlier_tests_are_gone(broker_url: str) -> None:
     assert seen
     for vhost in seen:
         with pytest.raises(pika.exceptions.AMQPConnectionError):
-            pika.BlockingConnection(pika.URLParameters(broker_url.rpartition("/")[0] + f"/{vhost}"))
+            open_connection(broker_url.rpartition("/")[0] + f"/{vhost}")
 
 
 def test_a_test_may_leave_the_breakable_node_dead(breakable_node: Node, breakable_url: str) -> None:
@@ -40,12 +41,12 @@ def test_a_test_may_leave_the_breakable_node_dead(breakable_node: Node, breakabl
 
 @pytest.mark.timeout(90)
 def test_the_next_one_has_it_running_again(breakable_node: Node, breakable_url: str) -> None:
-    pika.BlockingConnection(pika.URLParameters(breakable_url)).close()
+    open_connection(breakable_url).close()
     breakable_node.pause()
 
 
 def test_and_not_paused(breakable_url: str) -> None:
-    pika.BlockingConnection(pika.URLParameters(breakable_url)).close()
+    open_connection(breakable_url).close()
 
 
 @pytest.mark.timeout(90)

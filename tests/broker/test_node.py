@@ -15,6 +15,8 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from tests.broker import client
+from tests.broker.client import channel_to
 from tests.broker.node import Node, NodeError, speaks_amqp
 from tests.broker.remote import RemoteBroker, RemoteError
 from tests.broker.server import Server
@@ -41,16 +43,6 @@ def is_alive(pid: int) -> bool:
             check(pid, 0)
             return True
     return False
-
-
-@contextlib.contextmanager
-def channel_to(url: str) -> Iterator[BlockingChannel]:
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    try:
-        yield connection.channel()
-    finally:
-        with contextlib.suppress(pika.exceptions.AMQPError):
-            connection.close()
 
 
 def publish(channel: BlockingChannel, queue: str, body: bytes) -> None:
@@ -115,10 +107,23 @@ def test_an_alarm_blocks_publishers_until_it_is_cleared(node: Node) -> None:
         channel.connection.add_on_connection_blocked_callback(lambda *_: news.append("blocked"))
         channel.connection.add_on_connection_unblocked_callback(lambda *_: news.append("unblocked"))
         node.raise_alarm("memory")
-        channel.basic_publish("", "nowhere", b"")
-        until(lambda: channel.connection.process_data_events(0.05) or news == ["blocked"])
-        node.clear_alarms()
+        try:
+            channel.basic_publish("", "nowhere", b"")
+            until(lambda: channel.connection.process_data_events(0.05) or news == ["blocked"])
+        finally:
+            node.clear_alarms()
         until(lambda: channel.connection.process_data_events(0.05) or news == ["blocked", "unblocked"])
+
+
+def test_a_blocked_connection_is_closed_all_the_same(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 1)
+    node.raise_alarm("memory")
+    try:
+        with channel_to(node.url()) as channel:
+            channel.basic_publish("", "nowhere", b"")
+        assert channel.connection.is_closed
+    finally:
+        node.clear_alarms()
 
 
 def test_vhosts_are_apart(node: Node) -> None:

@@ -16,6 +16,7 @@ from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Service
 from tests.actors import Actors
+from tests.broker.client import open_connection
 from tests.broker.node import Node
 from tests.broker.server import Server
 
@@ -60,7 +61,7 @@ class Application:
         finally:
             actors.stop()
         with pytest.raises(pika.exceptions.AMQPConnectionError):
-            pika.BlockingConnection(pika.URLParameters(self.node.url("alice", "", self.vhost)))
+            open_connection(self.node.url("alice", "", self.vhost))
 
 
 @pytest.fixture

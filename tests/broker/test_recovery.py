@@ -25,6 +25,7 @@ from roleml.messaging.rabbitmq import consuming, will
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
+from tests.broker.client import open_connection
 from tests.broker.console import ConsoleError
 from tests.broker.node import Node
 from tests.messaging.transport_contract import Peer
@@ -258,7 +259,7 @@ def test_a_service_that_a_lost_process_had_is_not_called_again(
 ) -> None:
     caller = connect(broker_url)
     start_callee(broker_url).kill()
-    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    connection = open_connection(broker_url)
     channel = connection.channel()
     headers = headers_of(Envelope(Kind.SERVICE, "1", ("caller", "x"), WORKER, "pid"))
     answers = queue.SimpleQueue[Envelope]()
@@ -283,7 +284,7 @@ def test_a_service_request_that_nobody_takes_does_not_wait_for_a_successor(
     start_callee(broker_url).kill()
     with pytest.raises(rml.HandlerError, match="worker"):
         caller.call("x", WORKER, "pid", rml.Message.empty())
-    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    connection = open_connection(broker_url)
     method, properties, _ = connection.channel().basic_get("q.worker.worker.services")
     connection.close()
     assert method is not None

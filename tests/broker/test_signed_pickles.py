@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pika
 import pytest
 
 from roleml.core.context import RoleInstanceID
@@ -17,6 +16,7 @@ from roleml.core.role.exceptions import RoleInteractionError
 from roleml.messaging.codec import Codec
 from roleml.messaging.rabbitmq import names
 from tests.actors import DEADLINE_S, Actors, wait_until
+from tests.broker.client import open_connection
 
 WHO = names.CALL, "to.bob.worker.service.take"
 ran: list[str] = []
@@ -89,7 +89,7 @@ class Eavesdropper:
     """Somebody with all rights on the broker, and without the key."""
 
     def __init__(self, url: str) -> None:
-        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.connection = open_connection(url)
         self.channel = self.connection.channel()
         self.channel.queue_declare("mallory", exclusive=True)
         self.channel.confirm_delivery()
