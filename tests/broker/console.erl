@@ -1,8 +1,10 @@
 %% Evaluates Erlang for the tests, inside of the node: what takes rabbitmqctl a second takes a millisecond here.
 %% A request is the text of some expressions, the answer is JSON. The first connection is the lifeline: when
-%% it ends, so does the node, and its folder goes. So a test session that was killed leaves nothing behind.
+%% it ends, so does the node, and its folder goes; also if it never comes. So a test session that was killed
+%% leaves nothing behind.
 Folder = os:getenv("ROLEML_CONSOLE_FOLDER"),
 LastWill = os:getenv("ROLEML_CONSOLE_LAST_WILL"),
+Patience = list_to_integer(os:getenv("ROLEML_CONSOLE_PATIENCE_MS")),
 Text = fun(Term) -> unicode:characters_to_binary(io_lib:format("~0tp", [Term])) end,
 Evaluate = fun(Request) ->
     try
@@ -24,8 +26,7 @@ Serve = fun Serve(Socket) ->
             ok
     end
 end,
-Farewell = fun(Socket) ->
-    Serve(Socket),
+Farewell = fun() ->
     os:cmd(LastWill),
     file:del_dir_r(Folder),
     erlang:halt(1)
@@ -34,12 +35,21 @@ spawn(fun() ->
     {ok, Listener} = gen_tcp:listen(0, [
         {ifaddr, {local, filename:join(Folder, "console")}}, binary, {packet, 4}, {active, false}
     ]),
-    Accept = fun Accept(Handle) ->
-        {ok, Socket} = gen_tcp:accept(Listener),
+    Start = fun(Socket, Handle) ->
         Handler = spawn(fun() -> receive go -> Handle(Socket) end end),
         ok = gen_tcp:controlling_process(Socket, Handler),
-        Handler ! go,
-        Accept(Serve)
+        Handler ! go
     end,
-    Accept(Farewell)
+    Accept = fun Accept() ->
+        {ok, Socket} = gen_tcp:accept(Listener),
+        Start(Socket, Serve),
+        Accept()
+    end,
+    case gen_tcp:accept(Listener, Patience) of
+        {ok, Lifeline} ->
+            Start(Lifeline, fun(Socket) -> Serve(Socket), Farewell() end),
+            Accept();
+        {error, _} ->
+            Farewell()
+    end
 end).

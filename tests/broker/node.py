@@ -246,6 +246,7 @@ class Node(Administration):
             # split at spaces by the script, hence a file for what is evaluated
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f'-eval file:eval("{folder}/console.erl")',
             "ROLEML_CONSOLE_FOLDER": str(folder),
+            "ROLEML_CONSOLE_PATIENCE_MS": str(round(1000 * START_DEADLINE_S)),
             "ROLEML_CONSOLE_LAST_WILL": f"kill {self.epmd_pid}" if self._epmd else "true",
         }
 

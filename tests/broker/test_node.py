@@ -184,19 +184,33 @@ def test_stop_leaves_no_process_and_no_folder(broker_server: Server) -> None:
     assert not folder.exists()
 
 
-def test_a_killed_session_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
-    program = tmp_path / "session.py"
-    program.write_text(
-        "from tests.broker.fixtures import choose_server\n"
-        "from tests.broker.node import Node\n"
-        "node = Node(choose_server())\n"
-        "node.start()\n"
-        "print(node.pid, node.epmd_pid, node.folder, flush=True)\n"
-        "input()\n"
-    )
+STARTS_A_NODE = """
+from tests.broker.fixtures import choose_server
+from tests.broker.node import Node
+node = Node(choose_server())
+node.start()
+print(node.pid, node.epmd_pid, node.folder, flush=True)
+input()
+"""
+#: It dies before it has taken hold of the node's console.
+BEGINS_TO_START_ONE = """
+import os
+from tests.broker import node as module
+from tests.broker.fixtures import choose_server
+module.START_DEADLINE_S = 1.0
+node = module.Node(choose_server())
+node._prepare()
+node._launch()
+print(node.pid, node.epmd_pid, node.folder, flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("program", [STARTS_A_NODE, BEGINS_TO_START_ONE])
+def test_a_killed_session_leaves_no_process_and_no_folder(program: str) -> None:
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        [sys.executable, program], env={**os.environ, "PYTHONPATH": str(root)}, stdin=subprocess.PIPE,
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(root)}, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True,
     ) as session:  # fmt: skip
         assert session.stdout is not None
