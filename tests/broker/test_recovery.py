@@ -341,6 +341,27 @@ def test_an_actor_that_does_not_really_consume_takes_its_queues_up_again(
         b.transport.stop()
 
 
+def test_what_an_actor_asks_of_the_broker_while_the_connection_is_lost_is_done_afterwards(
+    broker_node: Broker, broker_vhost: str, broker_url: str
+) -> None:
+    peer = Peer("asker", broker_url)
+
+    def ask(number: int) -> None:
+        for part in range(5):
+            peer.transport.watch(f"actor-{number}-{part}")
+
+    asking = [in_thread(ask, number) for number in range(20)]
+    try:
+        broker_node.close_connections(broker_vhost)
+        for each in asking:
+            each.result(DEADLINE_S)
+        expected = {f"actor-{number}-{part}.*" for number in range(20) for part in range(5)}
+        keys = {row["routing_key"] for row in broker_node.list_bindings(broker_vhost)}
+        assert expected <= keys
+    finally:
+        peer.transport.stop()
+
+
 @pytest.mark.timeout(90)
 def test_an_actor_can_stop_while_its_broker_is_gone(breakable_node: Node, breakable_url: str) -> None:
     class Role(rml.Role):

@@ -13,6 +13,7 @@ from roleml.core.context import ActorProfile, Context
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.transport import open_transport
+from tests.actors import DEADLINE_S
 from tests.messaging.transport_contract import Inbox, Peer, TransportContract
 
 SERVER = rml.RoleInstanceID("server", "echo")
@@ -90,20 +91,43 @@ def test_a_broken_url_is_explained(bad: str, complaint: str) -> None:
         open_transport(bad, "a")
 
 
+def limit_channels(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let each connection have so few channels."""
+    as_they_are = BrokerURL.parameters
+
+    def parameters(self: BrokerURL, *args: Any) -> pika.ConnectionParameters:
+        parameters = as_they_are(self, *args)
+        parameters.channel_max = count
+        return parameters
+
+    monkeypatch.setattr(BrokerURL, "parameters", parameters)
+
+
 def test_too_many_actors_for_one_connection_are_refused_and_not_kept_waiting(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = BrokerURL.parameters
-
-    def with_few_channels(self: BrokerURL, *args: Any) -> pika.ConnectionParameters:
-        parameters = few(self, *args)
-        parameters.channel_max = 7
-        return parameters
-
-    monkeypatch.setattr(BrokerURL, "parameters", with_few_channels)
+    limit_channels(monkeypatch, 6)
     first = Peer("first", url)
     try:
         with pytest.raises(MsgConnectionError, match=r"second finds no free channel.*several processes"):
             Peer("second", url)
     finally:
         first.transport.stop()
+
+
+def test_a_connection_that_has_no_channel_left_still_serves_the_actors_it_has(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_channels(monkeypatch, 7)
+    first, second = Peer("first", url), Peer("second", url)
+    try:
+        with pytest.raises(MsgConnectionError, match="third finds no free channel"):
+            Peer("third", url)
+        for number in range(20):
+            first.transport.watch(f"stranger-{number}")
+        second.transport.watch("first")
+        first.transport.stop()
+        assert second.inbox.news.get(timeout=DEADLINE_S)[0] == "first"
+    finally:
+        first.transport.stop()
+        second.transport.stop()

@@ -14,19 +14,19 @@ import random
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import pika
-import pika.channel
 import pika.exceptions
 
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
+from roleml.messaging.rabbitmq.lending import STEP_TIMEOUT_S, Channels
 from roleml.messaging.rabbitmq.refusals import explain
 from roleml.messaging.rabbitmq.tuning import TunedConnection
 
-__all__ = ["Connection", "Session", "Steps", "run_steps", "together"]
+__all__ = ["Connection", "Session"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 if logging.getLogger("pika").level == logging.NOTSET:
@@ -34,11 +34,6 @@ if logging.getLogger("pika").level == logging.NOTSET:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
-#: a broker in the minority of a cluster accepts connections and then never answers
-STEP_TIMEOUT_S = 15.0
-
-#: Yields functions that begin an operation of a channel, and call their ``callback`` when it is done.
-Steps = Generator[Callable[..., Any], Any, None]
 
 
 class Session(Protocol):
@@ -66,8 +61,9 @@ class Connection:
         self._first_error: BaseException | None = None
         self._ioloop: Any = None
         self.blocked: str | None = None
-        #: what sessions need not look for again while the connection lasts; in its thread
+        # in its thread: what sessions need not look for again, and the channels that they may borrow
         self.found: set[str] = set()
+        self.channels: Channels | None = None
         self._thread = threading.Thread(target=self._run, name=f"roleml-{purpose}", daemon=True)
 
     # any thread
@@ -199,6 +195,7 @@ class Connection:
             logger.info("connected to %s again (%s)", self._url, self._purpose)
         self._attempt = 0
         self._connection = connection
+        self.channels = Channels(connection, self.later, self.cancel)
         connection.add_on_connection_blocked_callback(self._blocked)
         connection.add_on_connection_unblocked_callback(self._unblocked)
         self._in_turn(lambda: self._tell_connected(connection))
@@ -229,6 +226,7 @@ class Connection:
 
     def _tell_disconnected(self) -> None:
         self._connection = None
+        self.channels = None
         self.blocked = None
         self.found.clear()
         for session in list(self._sessions):
@@ -252,56 +250,3 @@ class Connection:
             self._connection.close()
         else:
             self._ioloop.stop()
-
-
-def together(*operations: Callable[..., Any]) -> Callable[..., Any]:
-    """Several operations on one channel as one step: the broker does them in order, so we wait for the last.
-
-    If it refuses one, it closes the channel and does no later one.
-    """
-
-    def begin(*, callback: Callable[..., Any]) -> None:
-        for operation in operations[:-1]:
-            operation()
-        operations[-1](callback=callback)
-
-    return begin
-
-
-def run_steps(
-    connection: Connection,
-    channel: pika.channel.Channel,
-    steps: Steps,
-    done: Callable[[BaseException | None], None],
-) -> None:
-    """Run channel operations one after the other; ``done(error)`` hears how it ended.
-
-    A step that the broker does not answer within 15 s, and a channel that it closes, end the sequence.
-    """
-    finished = False
-    timer: Any = None
-
-    def finish(error: BaseException | None) -> None:
-        nonlocal finished
-        if not finished:
-            finished = True
-            if timer is not None:
-                connection.cancel(timer)
-            done(error)
-
-    def advance(answer: Any) -> None:
-        nonlocal timer
-        if finished:
-            return
-        if timer is not None:
-            connection.cancel(timer)
-        timer = connection.later(STEP_TIMEOUT_S, lambda: finish(TimeoutError("the broker does not answer")))
-        try:
-            steps.send(answer)(callback=advance)
-        except StopIteration:
-            finish(None)
-        except (pika.exceptions.AMQPError, TimeoutError, MsgConnectionError) as e:
-            finish(e)
-
-    channel.add_on_close_callback(lambda _, reason: finish(reason))
-    advance(None)

@@ -20,9 +20,9 @@ from roleml.messaging.envelope import Address, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.filters import Filters
 from roleml.messaging.rabbitmq import names, topology
-from roleml.messaging.rabbitmq.connection import STEP_TIMEOUT_S, Connection, Steps, run_steps, together
+from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.lending import STEP_TIMEOUT_S, Channels, ChannelSteps, Steps, together
 from roleml.messaging.rabbitmq.topology import (
-    ChannelSteps,
     Endpoint,
     EventBinding,
     event_bindings,
@@ -44,6 +44,9 @@ ACK_EVERY = 32
 ACK_AFTER_S = 0.05
 #: How often a name is asked for that a dead connection of ours may still hold.
 RELOCK_PAUSE_S = 1.0
+
+#: Of each actor: one for what is acknowledged in batches, one for what is held (its tasks, and its will).
+CHANNELS = 2
 
 #: reply codes of AMQP
 ACCESS_REFUSED, NOT_FOUND = 403, 404
@@ -117,10 +120,8 @@ class Consumer:
         self._unbound: set[tuple[Address, str]] = set()
         self._watched: set[str] = set()
         # below: only in the connection's thread
-        self._admin: pika.channel.Channel | None = None
         self._main: pika.channel.Channel | None = None
         self._tasks: pika.channel.Channel | None = None
-        self._will: pika.channel.Channel | None = None
         self._unacked = 0
         self._last_tag = 0
         self._ack_timer: Any = None
@@ -149,7 +150,7 @@ class Consumer:
         with self._lock:
             old = self._endpoints.get(name)
             self._endpoints[name] = endpoint
-        self._do(lambda: self._bind_steps(name, endpoint, old))
+        self._do(lambda admin: self._bind_steps(admin, name, endpoint, old))
 
     def open(self, name: str) -> None:
         """Begin to take the tasks of a bound endpoint."""
@@ -157,7 +158,7 @@ class Consumer:
             tasks = name in self._endpoints and self._endpoints[name].tasks and name not in self._open
             self._open.add(name)
         if tasks:
-            self._do(lambda: self._open_steps(name))
+            self._do(lambda _: self._open_steps(name))
 
     def unbind(self, name: str, *, keep_tasks: bool) -> None:
         with self._lock:
@@ -165,12 +166,12 @@ class Consumer:
             self._open.discard(name)
             endpoint = self._endpoints.pop(name, None)
         if endpoint is not None:
-            self._undo(lambda: self._unbind_steps(name, endpoint, keep_tasks, opened))
+            self._undo(lambda admin: self._unbind_steps(admin, name, endpoint, keep_tasks, opened))
 
     def offer(self, name: str, channel: str) -> None:
         """Make the exchanges of an event channel, once."""
         if (name, channel) not in self._offered:
-            self._do(lambda: self._on_admin(event_exchanges((self._name, name), channel)))
+            self._do(event_exchanges((self._name, name), channel))
             with self._lock:
                 self._offered.add((name, channel))
 
@@ -179,7 +180,7 @@ class Consumer:
         with self._lock:
             before = self._subscriptions.get((source, channel), frozenset())
             self._subscriptions[source, channel] = filters
-        self._do(lambda: self._subscribe_steps(source, channel, filters, before))
+        self._do(lambda admin: self._subscribe_steps(admin, source, channel, filters, before))
         return (source, channel) not in self._unbound
 
     def unsubscribe(self, source: Address, channel: str) -> None:
@@ -188,12 +189,12 @@ class Consumer:
                 return
             before = self._subscriptions.pop((source, channel))
             self._unbound.discard((source, channel))
-        self._undo(lambda: self._unbind_events(event_bindings(source, channel, before)))
+        self._undo(lambda _: self._unbind_events(event_bindings(source, channel, before)))
 
     def watch(self, actor: str) -> None:
         with self._lock:
             self._watched.add(actor)
-        self._do(lambda: self._watch_steps(actor))
+        self._do(lambda admin: self._watch_steps(admin, actor))
 
     def watched(self) -> list[str]:
         with self._lock:
@@ -204,7 +205,7 @@ class Consumer:
 
     def declare_dead_queue(self) -> None:
         """Make the queue for tasks that are set aside."""
-        self._begin(self._dead_steps, lambda error: None)
+        self._begin(lambda admin: topology.dead_queue(admin, self._name), lambda error: None)
 
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
@@ -214,16 +215,17 @@ class Consumer:
         def end() -> None:
             self._stopping = True
             self._connection.detach(self)
-            for channel in (self._main, self._tasks, self._will, self._admin):
+            for channel in (self._main, self._tasks):
                 if channel is not None and channel.is_open:
                     channel.close()
+            self._begin_waiting()
             done.set()
 
         self._connection.post(end)
         if self._up and not self._connection.in_thread:
             done.wait(STEP_TIMEOUT_S)
 
-    def _do(self, make_steps: Callable[[], Steps]) -> None:
+    def _do(self, make_steps: ChannelSteps) -> None:
         """Run steps on the broker and wait for them; while there is no connection, wait for one."""
         finished = threading.Event()
         errors: list[BaseException] = []
@@ -242,13 +244,13 @@ class Consumer:
                 f"the broker refused what actor {self._name} needs: {errors[0]}"
             ) from errors[0]
 
-    def _undo(self, make_steps: Callable[[], Steps]) -> None:
+    def _undo(self, make_steps: ChannelSteps) -> None:
         """Give something up at the broker; without a connection there is nothing to give up."""
         finished = threading.Event()
 
         def begin() -> None:
-            if self._up and self._admin is not None and self._admin.is_open:
-                run_steps(self._connection, self._admin, make_steps(), lambda error: finished.set())
+            if self._up and self._connection.channels is not None:
+                self._connection.channels.run(make_steps, lambda error: finished.set())
             else:
                 finished.set()
 
@@ -256,18 +258,29 @@ class Consumer:
             self._connection.post(begin)
             finished.wait(STEP_TIMEOUT_S)
 
-    def _begin(self, make_steps: Callable[[], Steps], done: Callable[[BaseException | None], None]) -> None:
+    def _begin(self, make_steps: ChannelSteps, done: Callable[[BaseException | None], None]) -> None:
+        """Run steps as soon as there is a connection, and once more if it is lost meanwhile."""
+
         def begin() -> None:
             if self._stopping:
                 done(None)
-            elif not self._up or self._admin is None:
+            elif not self._up or self._connection.channels is None:
                 self._waiting.append(begin)
-            elif not self._admin.is_open:
-                self._open_admin(begin)
             else:
-                run_steps(self._connection, self._admin, make_steps(), done)
+                self._connection.channels.run(make_steps, ended)
+
+        def ended(error: BaseException | None) -> None:
+            if isinstance(error, pika.exceptions.AMQPConnectionError) and not self._stopping:
+                self._waiting.append(begin)
+            else:
+                done(error)
 
         self._connection.post(begin)
+
+    def _begin_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for begin in waiting:
+            begin()
 
     # the connection's thread: building up
 
@@ -280,16 +293,14 @@ class Consumer:
             if self._first_error is not None:  # there were not enough; leave these to others
                 channel.close()
                 return
+            channel.add_on_close_callback(self._closed)
             channels.append(channel)
-            if len(channels) < 4:
-                return
-            self._admin, self._main, self._tasks, self._will = channels
-            for each in (self._main, self._tasks, self._will):
-                each.add_on_close_callback(self._closed)
-            run_steps(self._connection, self._admin, self._setup_steps(), self._set_up)
+            if len(channels) == CHANNELS:
+                self._main, self._tasks = channels
+                self._channels.run(self._setup_steps, self._set_up)
 
         try:
-            for _ in range(4):
+            for _ in range(CHANNELS):
                 connection.channel(on_open_callback=opened)
         except pika.exceptions.NoFreeChannels as e:
             self._set_up(e)
@@ -298,12 +309,17 @@ class Consumer:
         if self._up:
             self._on_loss()
         self._up = False
-        self._admin = self._main = self._tasks = self._will = None
+        self._main = self._tasks = None
         self._ack_timer = None
 
-    def _setup_steps(self) -> Steps:
-        assert self._admin is not None
-        admin, me = self._admin, self._name
+    @property
+    def _channels(self) -> Channels:
+        channels = self._connection.channels
+        assert channels is not None
+        return channels
+
+    def _setup_steps(self, admin: pika.channel.Channel) -> Steps:
+        me = self._name
         alive = names.alive_queue(me)
         for exchange in (names.CALL, names.PRESENCE):
             yield from self._shared_exchange_steps(exchange)
@@ -314,16 +330,16 @@ class Consumer:
         yield from topology.inbox(admin, me)
         inbox, events = names.inbox_queue(me), names.events_queue(me)
         yield from self._uploads.steps(admin, me)
-        assert self._will is not None
-        yield from self._last_will.steps(admin, self._will)
+        assert self._tasks is not None
+        yield from self._last_will.steps(admin, self._tasks)
         with self._lock:
             endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
             subscriptions = dict(self._subscriptions)
         for actor in watched:
-            yield from self._watch_steps(actor)
+            yield from self._watch_steps(admin, actor)
         for (source, channel), filters in subscriptions.items():
             try:
-                yield from self._subscribe_steps(source, channel, filters, frozenset())
+                yield from self._subscribe_steps(admin, source, channel, filters, frozenset())
             except pika.exceptions.AMQPError as e:
                 logger.error("actor %s gets no %s of %s: %s", me, channel, "/".join(source), e)
         assert self._main is not None
@@ -335,22 +351,23 @@ class Consumer:
             partial(main.basic_consume, events, self._take, consumer_tag=f"{me}:events"),
         )
         for name, endpoint in endpoints.items():
-            yield from self._bind_steps(name, endpoint, None)
+            yield from self._bind_steps(admin, name, endpoint, None)
             if endpoint.tasks and name in opened:
                 yield from self._open_steps(name)
         if self._generation > 1:
-            yield from self._verify_steps(endpoints, opened)
+            yield from self._verify_steps(admin, endpoints, opened)
 
-    def _verify_steps(self, endpoints: dict[str, Endpoint], opened: set[str]) -> Steps:
+    def _verify_steps(
+        self, admin: pika.channel.Channel, endpoints: dict[str, Endpoint], opened: set[str]
+    ) -> Steps:
         """After a recovery: has the broker really got us as the consumer of each queue?"""
-        assert self._admin is not None
         queues = [names.inbox_queue(self._name), names.events_queue(self._name)]
         for name, endpoint in endpoints.items():
             queues += [names.request_queue(self._name, name, Kind.SERVICE)] if endpoint.services else []
             if endpoint.tasks and name in opened:
                 queues.append(names.request_queue(self._name, name, Kind.TASK))
         for queue in queues:
-            answer = yield partial(self._admin.queue_declare, queue, passive=True)
+            answer = yield partial(admin.queue_declare, queue, passive=True)
             if not answer.method.consumer_count:
                 raise MsgConnectionError(f"the broker does not know us as the consumer of {queue}")
 
@@ -360,9 +377,7 @@ class Consumer:
             if self._first.is_set():
                 self._on_return()
             self._first.set()
-            waiting, self._waiting = self._waiting, []
-            for begin in waiting:
-                begin()
+            self._begin_waiting()
         elif not self._first.is_set():
             self._first_error = error
             self._connection.detach(self)
@@ -372,7 +387,7 @@ class Consumer:
             self._connection.later(RELOCK_PAUSE_S, self._try_again)
 
     def _try_again(self) -> None:
-        channels = [c for c in (self._main, self._tasks, self._will, self._admin) if c is not None]
+        channels = [c for c in (self._main, self._tasks) if c is not None]
         connection = channels[0].connection if channels else None
         if connection is not None and connection.is_open and not self._up and not self._stopping:
             self.disconnected()
@@ -383,28 +398,20 @@ class Consumer:
 
     def _closed(self, channel: pika.channel.Channel, reason: BaseException) -> None:
         """The broker closed a channel that we consume on, e.g. since a task was held too long: begin anew."""
-        ours = channel in (self._main, self._tasks, self._will)
+        ours = channel in (self._main, self._tasks)
         if self._stopping or not ours or not channel.connection.is_open:
             return
         logger.info("the broker closed a channel of actor %s: %s; opening another", self._name, reason)
         self._up = False
         self._connection.later(0, self._try_again)
 
-    def _open_admin(self, then: Callable[[], None]) -> None:
-        assert self._main is not None
-
-        def opened(channel: pika.channel.Channel) -> None:
-            self._admin = channel
-            then()
-
-        self._main.connection.channel(on_open_callback=opened)
-
     # sequences of operations
 
-    def _bind_steps(self, name: str, endpoint: Endpoint, old: Endpoint | None) -> Steps:
-        assert self._admin is not None
+    def _bind_steps(
+        self, admin: pika.channel.Channel, name: str, endpoint: Endpoint, old: Endpoint | None
+    ) -> Steps:
         assert self._main is not None
-        yield from topology.request_queues(self._admin, self._name, name, endpoint, old)
+        yield from topology.request_queues(admin, self._name, name, endpoint, old)
         if endpoint.services and not (old and old.services):
             queue, tag = self._queue_and_tag(name, Kind.SERVICE)
             yield partial(self._main.basic_consume, queue, self._take, consumer_tag=tag)
@@ -417,11 +424,11 @@ class Consumer:
     def _queue_and_tag(self, name: str, kind: Kind) -> tuple[str, str]:
         return names.request_queue(self._name, name, kind), f"{self._name}/{name}:{kind.value}s"
 
-    def _unbind_steps(self, name: str, endpoint: Endpoint, keep_tasks: bool, opened: bool) -> Steps:
-        assert self._admin is not None
+    def _unbind_steps(
+        self, admin: pika.channel.Channel, name: str, endpoint: Endpoint, keep_tasks: bool, opened: bool
+    ) -> Steps:
         assert self._main is not None
         assert self._tasks is not None
-        admin = self._admin
         if endpoint.services:
             queue, tag = self._queue_and_tag(name, Kind.SERVICE)
             yield partial(self._main.basic_cancel, tag)
@@ -437,34 +444,23 @@ class Consumer:
             self._offered -= offered
         yield from topology.no_event_exchanges(admin, (self._name, name), [event for _, event in offered])
 
-    def _aside(self, make_steps: ChannelSteps, *, callback: Callable[[Any], Any]) -> None:
-        """Steps on a channel of their own: a refusal closes only that and is what the callback gets."""
-        assert self._main is not None
-
-        def opened(channel: pika.channel.Channel) -> None:
-            def done(error: BaseException | None) -> None:
-                if channel.is_open:
-                    channel.close()
-                callback(error)
-
-            run_steps(self._connection, channel, make_steps(channel), done)
-
-        self._main.connection.channel(on_open_callback=opened)
-
-    def _on_admin(self, make_steps: ChannelSteps) -> Steps:
-        assert self._admin is not None
-        return make_steps(self._admin)
-
     def _shared_exchange_steps(self, exchange: str) -> Steps:
         """An exchange that all actors share. On a provisioned broker it is there, and none may make it."""
         if exchange in self._connection.found:
             return
-        missing = yield partial(self._aside, one("exchange_declare", exchange, passive=True))
+        missing = yield self._channels.aside(one("exchange_declare", exchange, passive=True))
         if missing is not None:  # a refusal to make it shows when it is used
-            yield partial(self._aside, one("exchange_declare", exchange, "topic", durable=True))
+            yield self._channels.aside(one("exchange_declare", exchange, "topic", durable=True))
         self._connection.found.add(exchange)
 
-    def _subscribe_steps(self, source: Address, channel: str, filters: Filters, before: Filters) -> Steps:
+    def _subscribe_steps(
+        self,
+        admin: pika.channel.Channel,
+        source: Address,
+        channel: str,
+        filters: Filters,
+        before: Filters,
+    ) -> Steps:
         """Bind to the source's exchange. Where we may not make it in its place, wait until the source has.
 
         New bindings come before old ones go, and the broker delivers one copy whatever matches: no gap.
@@ -472,13 +468,13 @@ class Consumer:
         wanted, outdated = (event_bindings(source, channel, each) for each in (filters, before))
         queue = names.events_queue(self._name)
         for number, binding in enumerate(wanted):
-            bind = partial(self._aside, one("queue_bind", queue, binding.exchange, "", binding.arguments))
+            bind = self._channels.aside(one("queue_bind", queue, binding.exchange, "", binding.arguments))
             error = yield bind
             if number == 0 and _reply_code(error) == NOT_FOUND:
-                refusal = yield partial(self._aside, event_exchanges(source, channel))
+                refusal = yield self._channels.aside(event_exchanges(source, channel))
                 if _reply_code(refusal) == ACCESS_REFUSED:
                     self._unbound.add((source, channel))
-                    yield from self._watch_steps(source[0])
+                    yield from self._watch_steps(admin, source[0])
                     return
                 error = yield bind
             if error is not None:
@@ -490,7 +486,7 @@ class Consumer:
         queue = names.events_queue(self._name)
         for binding in bindings:
             unbind = one("queue_unbind", queue, binding.exchange, "", binding.arguments)
-            error = yield partial(self._aside, unbind)
+            error = yield self._channels.aside(unbind)
             if error is not None and _reply_code(error) != NOT_FOUND:
                 raise error  # not found: the source has left, and its exchange with it
 
@@ -498,26 +494,19 @@ class Consumer:
         """In the connection's thread: that actor is ready, so its event channels may exist by now."""
         late = [key for key in self._unbound if key[0][0] == actor]
         if late and self._up and self._main is not None:
-            run_steps(self._connection, self._main, self._late_steps(late), lambda error: None)
+            self._channels.run(partial(self._late_steps, subscriptions=late), lambda error: None)
 
-    def _late_steps(self, subscriptions: list[tuple[Address, str]]) -> Steps:
+    def _late_steps(self, admin: pika.channel.Channel, subscriptions: list[tuple[Address, str]]) -> Steps:
         for source, channel in subscriptions:
             if (source, channel) in self._subscriptions:
                 filters = self._subscriptions[source, channel]
-                yield from self._subscribe_steps(source, channel, filters, frozenset())
+                yield from self._subscribe_steps(admin, source, channel, filters, frozenset())
 
-    def _watch_steps(self, actor: str) -> Steps:
-        assert self._admin is not None
-        admin, queue = self._admin, names.events_queue(self._name)
+    def _watch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
+        queue = names.events_queue(self._name)
         yield partial(admin.queue_bind, queue, names.PRESENCE, names.presence_key(actor, "*"))
 
-    def _dead_steps(self) -> Steps:
-        assert self._admin is not None
-        return topology.dead_queue(self._admin, self._name)
-
-    def _stop_steps(self) -> Steps:
-        assert self._admin is not None
-        admin = self._admin
+    def _stop_steps(self, admin: pika.channel.Channel) -> Steps:
         yield from self._last_will.revoke_steps()
         me = self._name
         own = (names.will_queue(me), names.inbox_queue(me), names.events_queue(me))
@@ -564,7 +553,7 @@ class Consumer:
         if isinstance(error, pika.exceptions.NoFreeChannels):
             return MsgConnectionError(
                 f"actor {self._name} finds no free channel: a connection has 2,047 unless the broker says "
-                "otherwise, and an actor needs 4; spread so many actors over several processes"
+                "otherwise, and an actor needs 2; spread so many actors over several processes"
             )
         return MsgConnectionError(f"actor {self._name} cannot take up its queues: {error}")
 

@@ -1,12 +1,12 @@
 """What exists on the broker for an actor, as sequences of operations on a channel.
 
-Nothing here holds a connection or state: a :data:`ChannelSteps` is given a channel and yields what is to be
-done on it, one operation after the other.
+Nothing here holds a connection or state: these are the steps of `lending`. They yield what is to be done on a
+channel, one operation after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,11 +16,10 @@ import pika.channel
 from roleml.messaging.envelope import Address, Kind
 from roleml.messaging.filters import OPAQUE, Filters
 from roleml.messaging.rabbitmq import names
-from roleml.messaging.rabbitmq.connection import Steps, together
+from roleml.messaging.rabbitmq.lending import ChannelSteps, Steps, together
 from roleml.messaging.rabbitmq.wire import stamp_headers
 
 __all__ = [
-    "ChannelSteps",
     "Endpoint",
     "EventBinding",
     "dead_queue",
@@ -31,8 +30,6 @@ __all__ = [
     "one",
     "request_queues",
 ]
-
-ChannelSteps = Callable[[pika.channel.Channel], Steps]
 
 
 @dataclass(frozen=True)

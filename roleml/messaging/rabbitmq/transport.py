@@ -52,6 +52,9 @@ TARGETS_PER_UPLOAD = 200
 DRAIN_S = 10.0
 #: A service request that no process has taken by then is not run any more: its caller was told long ago.
 SERVICE_EXPIRES_S = 60.0
+#: When an actor that is new to us is looked for again: it may be dying, with its will published before we
+#: watched it, and its queue still there when we first looked.
+ASKED_AGAIN_S = (1.0, 5.0, 25.0)
 #: How long an actor whose connection was lost may take to come back before it counts as down.
 GRACE_S = 0.8
 #: The same after this process itself was disconnected: the broker may have been down for everyone.
@@ -229,7 +232,7 @@ class RabbitTransport(Transport):
             return
         for envelope in envelopes:
             if envelope.kind is Kind.SERVICE and envelope.target[0] not in self._reachable:
-                self._ping(envelope.target[0])
+                self._get_to_know(envelope.target[0])
         if body.nbytes <= WHOLE_BYTES:
             whole = body.to_frame()
             self._publisher.publish(*[self._message(envelope, whole, {}) for envelope in envelopes])
@@ -304,6 +307,19 @@ class RabbitTransport(Transport):
                 mine.pop("CC", None)
             size += len(chunk)
         return b"", {"transfer": transfer_id, "size": size}
+
+    def _get_to_know(self, actor: str) -> None:
+        self._ping(actor)
+
+        def ask_again() -> None:
+            if actor in self._reachable and self._receiver is not None:
+                self._ping(actor)
+
+        def plan() -> None:
+            for delay_s in ASKED_AGAIN_S:
+                self._consuming.later(delay_s, ask_again)
+
+        self._consuming.post(plan)
 
     def _ping(self, actor: str) -> None:
         """Find out whether a connected actor of that name exists; if not, its absence comes back."""

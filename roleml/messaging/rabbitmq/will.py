@@ -9,7 +9,8 @@ import pika
 import pika.channel
 
 from roleml.messaging.rabbitmq import names
-from roleml.messaging.rabbitmq.connection import Connection, Steps, together
+from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.lending import Steps, together
 
 __all__ = ["RENEWED_S", "LastWill"]
 
