@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -10,6 +11,9 @@ pytest_plugins = ["tests.broker.fixtures"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("ROLEML_BROKER", None)
+
+# A shell ignores SIGINT for what it runs in the background, and so do the children of that. Tests interrupt some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The time limit of a test is pytest-timeout's; a per-example deadline fails on a busy machine for no reason.
 settings.register_profile("roleml", deadline=None, print_blob=True)
