@@ -12,7 +12,7 @@ pytest_plugins = ["tests.broker.fixtures"]
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("ROLEML_BROKER", None)
 
-# A shell ignores SIGINT for what it runs in the background, and so do the children of that. Tests interrupt some.
+# What a shell runs in the background ignores SIGINT, and so do its children. Tests interrupt some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The time limit of a test is pytest-timeout's; a per-example deadline fails on a busy machine for no reason.

@@ -1,0 +1,1 @@
+"""Deploys roles to many actors from one place, and steers them: see `base.Conductor`."""
