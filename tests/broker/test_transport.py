@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import numpy as np
 import pika
 import pytest
 
+import roleml
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.transport import open_transport
-from tests.actors import DEADLINE_S
+from tests.actors import DEADLINE_S, wait_until
+from tests.broker.broker import Broker
 from tests.messaging.transport_contract import Inbox, Peer, TransportContract
 
 SERVER = rml.RoleInstanceID("server", "echo")
@@ -131,3 +135,34 @@ def test_a_connection_that_has_no_channel_left_still_serves_the_actors_it_has(
     finally:
         first.transport.stop()
         second.transport.stop()
+
+
+def test_the_broker_can_tell_people_whose_connections_and_queues_these_are(
+    broker_node: Broker, broker_vhost: str, url: str
+) -> None:
+    with actor("server", url) as server:
+        server.add_role("echo", Echo())
+        server.start()
+        # at a broker that is asked over HTTP, what it counts comes some seconds late
+        wait_until(lambda: len(broker_node.list_connections(broker_vhost)) == 2)
+        connections = [row["client_properties"] for row in broker_node.list_connections(broker_vhost)]
+        pid = os.getpid()
+        assert sorted(each["connection_name"] for each in connections) == [
+            f"server {purpose} (pid {pid} on {socket.gethostname()})" for purpose in ("consume", "publish")
+        ]
+        assert {(each["product"], each["version"], each["actor"], each["pid"]) for each in connections} == {
+            ("RoleML", roleml.__version__, "server", str(pid))
+        }
+        arguments = {row["name"]: row["arguments"] for row in broker_node.list_queues(broker_vhost)}
+        kinds = ("alive", "events", "inbox", "uploads", "will")
+        assert all(each["x-rml-version"] == 1 for each in arguments.values())
+        assert {name: (each["x-rml-role"], each["x-rml-kind"]) for name, each in arguments.items()} == {
+            "q.server.echo.services": ("echo", "service"),
+            "q.server.echo.tasks": ("echo", "task"),
+            "q.server.actor.services": ("actor", "service"),
+            "q.server.actor.tasks": ("actor", "task"),
+            **{
+                f"q.server.@{kind}": ("@actor", kind)
+                for kind in ("alive", "events", "inbox", "uploads", "will")
+            },
+        }

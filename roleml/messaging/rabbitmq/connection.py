@@ -46,9 +46,11 @@ class Session(Protocol):
 class Connection:
     """A connection that is there as long as the broker is."""
 
-    def __init__(self, url: BrokerURL, purpose: str) -> None:
+    def __init__(self, url: BrokerURL, purpose: str, actor: str) -> None:
+        """``purpose`` and ``actor``, the first one to use it, name the connection in the management pages."""
         self._url = url
         self._purpose = purpose
+        self._actor = actor
         self._sessions: list[Session] = []
         self._posted: deque[Callable[[], Any]] = deque()
         self._lock = threading.Lock()
@@ -73,7 +75,7 @@ class Connection:
 
         Raises ``ValueError`` for files of the URL that cannot be used.
         """
-        self._url.parameters(0, "", {})  # raises here what is wrong with the files that it names
+        self._url.parameters(0, {})  # raises here what is wrong with the files that it names
         self._thread.start()
         self._first.wait()
         if self._first_error is not None:
@@ -182,9 +184,16 @@ class Connection:
             loop.close()
 
     def _connect(self) -> TunedConnection:
-        name = f"roleml {self._purpose} pid={os.getpid()} host={socket.gethostname()}"
+        host, pid = socket.gethostname(), os.getpid()
+        properties = {
+            "connection_name": f"{self._actor} {self._purpose} (pid {pid} on {host})",
+            "actor": self._actor,
+            "purpose": self._purpose,
+            "host": host,
+            "pid": str(pid),
+        }
         return TunedConnection(
-            self._url.parameters(self._attempt, name, {"purpose": self._purpose}),
+            self._url.parameters(self._attempt, properties),
             on_open_callback=self._opened,
             on_open_error_callback=self._not_opened,
             on_close_callback=self._closed,

@@ -62,19 +62,21 @@ class UploadQueue:
 
     def __init__(self, name: str, on_chunk: OnMessage) -> None:
         self.name = names.uploads_queue(name)
+        self._tag = f"{name}:uploads"
         self._on_chunk = on_chunk
         self._consumed_on: Any = None
 
     def steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
+        arguments = names.connection_arguments("uploads")
         yield together(
-            partial(admin.queue_declare, self.name, exclusive=True),
+            partial(admin.queue_declare, self.name, exclusive=True, arguments=arguments),
             partial(admin.queue_bind, self.name, names.CALL, names.uploads_key(actor)),
         )
         if self._consumed_on is not admin.connection:
             self._consumed_on = admin.connection
             channel = yield partial(_open_channel, admin.connection)
             yield partial(channel.basic_qos, prefetch_count=UPLOAD_PREFETCH)
-            yield partial(channel.basic_consume, self.name, self._take, consumer_tag="uploads")
+            yield partial(channel.basic_consume, self.name, self._take, consumer_tag=self._tag)
 
     def _take(self, channel: pika.channel.Channel, method: Any, properties: Any, body: bytes) -> None:
         self._on_chunk(method, properties, body)
@@ -324,7 +326,9 @@ class Consumer:
         for exchange in (names.CALL, names.PRESENCE):
             yield from self._shared_exchange_steps(exchange)
         yield together(
-            partial(admin.queue_declare, alive, exclusive=True),
+            partial(
+                admin.queue_declare, alive, exclusive=True, arguments=names.connection_arguments("alive")
+            ),
             partial(admin.queue_bind, alive, names.CALL, names.alive_key(me)),
         )
         yield from topology.inbox(admin, me)
@@ -346,7 +350,7 @@ class Consumer:
         main = self._main
         yield together(
             partial(main.basic_qos, prefetch_count=PREFETCH),
-            partial(main.basic_consume, alive, _ignore, auto_ack=True),
+            partial(main.basic_consume, alive, _ignore, auto_ack=True, consumer_tag=f"{me}:alive"),
             partial(main.basic_consume, inbox, self._take, consumer_tag=f"{me}:inbox"),
             partial(main.basic_consume, events, self._take, consumer_tag=f"{me}:events"),
         )

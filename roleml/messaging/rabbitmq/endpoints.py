@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pika
 import pika.credentials
 
+import roleml
 from roleml.shared.suggestions import did_you_mean
 
 __all__ = ["BrokerURL"]
@@ -109,8 +111,11 @@ class BrokerURL:
             )
         return required
 
-    def parameters(self, index: int, name: str, properties: Mapping[str, str]) -> pika.ConnectionParameters:
-        """What pika needs for the host of this index, counted round and round. ``name`` shows in the UI."""
+    def parameters(self, index: int, properties: Mapping[str, str]) -> pika.ConnectionParameters:
+        """What pika needs for the host of this index, counted round and round.
+
+        ``properties`` say who connects: the management pages show them, ``connection_name`` in their lists.
+        """
         host, port = self.hosts[index % len(self.hosts)]
         return pika.ConnectionParameters(
             host,
@@ -121,7 +126,13 @@ class BrokerURL:
             ssl_options=self._ssl_options(host),
             socket_timeout=CONNECT_TIMEOUT_S,
             stack_timeout=CONNECT_TIMEOUT_S,
-            client_properties={"connection_name": name, "product": "RoleML", **properties},
+            client_properties={
+                "product": "RoleML",
+                "version": roleml.__version__,
+                "platform": f"Python {platform.python_version()}",
+                "information": f"pika {pika.__version__}",
+                **properties,
+            },
         )
 
     def _credentials(self) -> pika.PlainCredentials | pika.credentials.ExternalCredentials:

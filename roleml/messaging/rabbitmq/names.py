@@ -35,6 +35,10 @@ PRESENCE = "rml.presence"
 BOUNCE = "rml.bounce"
 """Where the broker puts requests that it gives up on."""
 
+#: Of the names, keys and arguments in this file: counts the changes after which older and newer actors of one
+#: application would not find each other's queues.
+LAYOUT = 1
+
 #: Seconds after which the broker forgets a queue that nobody has used. Never change a value under one queue
 #: name: the broker refuses to declare a queue again with other arguments.
 INBOX_EXPIRES_S = 600
@@ -124,7 +128,8 @@ def dead_key(actor: str) -> str:
 
 
 def _arguments(role: str, kind: str, **extra: Any) -> dict[str, Any]:
-    return {"x-rml-role": role, "x-rml-kind": kind, **extra}
+    """What a queue's page shows of its purpose. The broker compares none of the ``x-rml-`` arguments."""
+    return {"x-rml-role": role, "x-rml-kind": kind, "x-rml-version": LAYOUT, **extra}
 
 
 def request_arguments(endpoint: str, kind: Kind) -> dict[str, Any]:
@@ -134,6 +139,11 @@ def request_arguments(endpoint: str, kind: Kind) -> dict[str, Any]:
 
 def inbox_arguments() -> dict[str, Any]:
     return _arguments("@actor", "inbox", **{"x-expires": INBOX_EXPIRES_S * 1000})
+
+
+def connection_arguments(kind: str) -> dict[str, Any]:
+    """Of the queues that go with their connection: ``alive``, ``events`` and ``uploads``."""
+    return _arguments("@actor", kind)
 
 
 def dead_arguments() -> dict[str, Any]:

@@ -74,7 +74,12 @@ def inbox(channel: pika.channel.Channel, actor: str) -> Steps:
     yield together(
         partial(channel.queue_declare, queue, durable=True, arguments=names.inbox_arguments()),
         partial(channel.queue_bind, queue, names.CALL, names.inbox_key(actor)),
-        partial(channel.queue_declare, names.events_queue(actor), exclusive=True),
+        partial(
+            channel.queue_declare,
+            names.events_queue(actor),
+            exclusive=True,
+            arguments=names.connection_arguments("events"),
+        ),
     )
 
 

@@ -65,8 +65,8 @@ class _Connections:
     """The two connections of a process to one broker, and what the actors that use them share."""
 
     def __init__(self, parsed: BrokerURL, first: str) -> None:
-        self.publishing = Connection(parsed, "publish")
-        self.consuming = Connection(parsed, "consume")
+        self.publishing = Connection(parsed, "publish", first)
+        self.consuming = Connection(parsed, "consume", first)
         self.actors: set[str] = set()
         self.uploads = Uploads(self.actors)
         self.upload_queue = UploadQueue(first, self._on_chunk)

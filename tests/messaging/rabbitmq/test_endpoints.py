@@ -22,7 +22,7 @@ def test_a_url_is_taken_apart() -> None:
     url = BrokerURL.parse("amqp://us%40er:p%2Fw@one,two:5673/v%2Fhost?heartbeat=5")
     assert url.hosts == (("one", 5672), ("two", 5673))
     assert (url.user, url.password, url.vhost) == ("us@er", "p/w", "v/host")
-    assert url.parameters(0, "", {}).heartbeat == 5
+    assert url.parameters(0, {}).heartbeat == 5
     assert BrokerURL.parse("amqps://one").hosts == (("one", 5671),)
 
 
