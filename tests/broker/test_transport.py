@@ -161,8 +161,5 @@ def test_the_broker_can_tell_people_whose_connections_and_queues_these_are(
             "q.server.echo.tasks": ("echo", "task"),
             "q.server.actor.services": ("actor", "service"),
             "q.server.actor.tasks": ("actor", "task"),
-            **{
-                f"q.server.@{kind}": ("@actor", kind)
-                for kind in ("alive", "events", "inbox", "uploads", "will")
-            },
+            **{f"q.server.@{kind}": ("@actor", kind) for kind in kinds},
         }
