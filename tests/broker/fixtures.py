@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from roleml.cli.broker.server import Server
 from tests.broker.broker import Broker
-from tests.broker.node import Node
+from tests.broker.node import INSTALL_HINT, Node
 from tests.broker.remote import RemoteBroker
-from tests.broker.server import INSTALL_HINT, Server
 
 IMAGE = "rabbitmq:4-management"
 
@@ -52,7 +52,7 @@ _KEY = pytest.StashKey[_Brokers]()
 def choose_server() -> Server:
     """Where to start nodes; a test that breaks a node always needs one of its own."""
     wanted = os.environ.get("ROLEML_TEST_BROKER", "")
-    if wanted and "://" not in wanted:
+    if wanted.rstrip("/") and "://" not in wanted:
         return Server.at(wanted)
     server = Server.installed()
     if server is None:

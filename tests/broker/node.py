@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,13 +16,20 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
+from roleml.cli.broker.node import HERE, NodeFiles, Ports, free_ports, speaks_amqp
+from roleml.cli.broker.server import Server
 from tests.broker.administration import Administration
 from tests.broker.console import SOURCE, Console
-from tests.broker.server import INSTALL_HINT, Server
 
 START_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 20.0
 COOKIE = "roleml-tests"
+
+INSTALL_HINT = (
+    "no RabbitMQ for the tests: run `sudo brokers/install-debian.sh` (apt-get install rabbitmq-server), "
+    "or start Docker and pip install 'testcontainers[rabbitmq]', "
+    "or set ROLEML_TEST_BROKER to amqp://user:password@host or to the folder of a server"
+)
 
 _numbers = itertools.count(1)
 
@@ -37,7 +42,8 @@ class Node(Administration):
     """A RabbitMQ of its own, reachable from this machine only. A context manager.
 
     ``server``: where it is installed; the machine's own by default. ``plugins`` cost time: a start takes 2 s
-    longer with rabbitmq_management. ``settings`` are lines of rabbitmq.conf, over the ones of `_settings`.
+    longer with rabbitmq_management. ``settings`` are lines of rabbitmq.conf, over the ones of `NodeFiles`;
+    ``more_lines`` is text of that file.
     ``epmd_port``: use the port mapper at this port instead of starting one (nodes of a cluster share one).
     Nothing starts before `start` or ``with``.
     """
@@ -48,6 +54,7 @@ class Node(Administration):
         *,
         plugins: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
+        more_lines: str = "",
         epmd_port: int | None = None,
     ) -> None:
         found = server or Server.installed()
@@ -56,6 +63,7 @@ class Node(Administration):
         self.server: Server = found
         self.plugins = tuple(plugins)
         self.extra_settings = dict(settings or {})
+        self.more_lines = more_lines
         self.port, self.distribution_port, self.management_port, own_epmd_port = free_ports(4)
         self.epmd_port = epmd_port or own_epmd_port
         self.name = f"roleml-{os.getpid()}-{next(_numbers)}@localhost"
@@ -164,7 +172,7 @@ class Node(Administration):
         if user is None:
             user = password = self.admin
         credentials = f"{quote(user, safe='')}:{quote(password or '', safe='')}"
-        return f"amqp://{credentials}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+        return f"amqp://{credentials}@{HERE}:{self.port}/{quote(vhost, safe='')}"
 
     def evaluate(self, expressions: str, timeout_s: float = 20.0) -> Any:
         """The value of an Erlang expression, evaluated in the node: see `Console.evaluate`."""
@@ -185,64 +193,30 @@ class Node(Administration):
 
     def log(self, lines: int = 100) -> str:
         """The end of what the node said, first on its output and then in its log."""
-        parts = []
-        for file in ("output", "log/node.log"):
-            if self.folder is not None and (path := self.folder / file).exists():
-                parts += [f"--- {file}", *path.read_text(errors="replace").splitlines()[-lines:]]
-        return "\n".join(parts)
+        return "" if self.folder is None else self._files().said(lines)
 
     # ---- how
 
-    def _settings(self) -> dict[str, str]:
-        settings = {
-            "listeners.tcp.1": f"127.0.0.1:{self.port}",
-            "disk_free_limit.absolute": "10MB",
-            "log.file.level": "info",
-            "log.console": "false",
-        }
-        if "rabbitmq_management" in self.plugins:
-            settings["management.tcp.ip"] = "127.0.0.1"
-            settings["management.tcp.port"] = str(self.management_port)
+    def _files(self) -> NodeFiles:
+        assert self.folder is not None
+        settings: dict[str, str] = {}
         if self.server.version >= (4, 2):
             # What upstream refuses and Debian permits. Older versions check it against a database that is not
             # loaded yet, and then some restarts fail.
             for feature in ("transient_nonexcl_queues", "global_qos"):
                 settings[f"deprecated_features.permit.{feature}"] = "false"
-        return settings | self.extra_settings
+        ports = Ports(self.port, self.distribution_port, self.management_port, self.epmd_port)
+        return NodeFiles(
+            self.server, self.folder, self.name, ports, COOKIE, self.plugins, settings | self.extra_settings,
+            self.more_lines,
+        )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
         """All that the programs of the node see: nothing of /etc/rabbitmq, nor of our environment."""
         assert self.folder is not None
         folder = self.server.inside(self.folder)
         return {
-            "PATH": f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            "ERL_CRASH_DUMP_BYTES": "0",
-            "ERL_EPMD_PORT": str(self.epmd_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Makes the script become the server instead of waiting for it: our child is the Erlang machine.
-            "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_CONF_ENV_FILE": str(folder / "environment.conf"),
-            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
-            "RABBITMQ_NODENAME": self.name,
-            "RABBITMQ_USE_LONGNAME": "false",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(self.distribution_port),
-            "RABBITMQ_CTL_DIST_PORT_MIN": str(PORTS.start),
-            "RABBITMQ_CTL_DIST_PORT_MAX": str(PORTS.stop),
-            "RABBITMQ_BASE": str(folder),
-            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-            "RABBITMQ_MNESIA_DIR": str(folder / "data/node"),
-            "RABBITMQ_FEATURE_FLAGS_FILE": str(folder / "data/feature_flags"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
-            "RABBITMQ_LOGS": str(folder / "log/node.log"),
-            "RABBITMQ_PID_FILE": str(folder / "pid"),
-            "RABBITMQ_PLUGINS_EXPAND_DIR": str(folder / "plugins"),
-            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            **self._files().environment(),
             # split at spaces by the script, hence a file for what is evaluated
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f'-eval file:eval("{folder}/console.erl")',
             "ROLEML_CONSOLE_FOLDER": str(folder),
@@ -255,24 +229,12 @@ class Node(Administration):
             if self.server.root is not None and os.geteuid() != 0:
                 raise NodeError(f"the server in {self.server.root} is run with chroot, which needs root")
             self.folder = Path(tempfile.mkdtemp(prefix="roleml-broker-", dir=self.server.scratch))
-            for name in ("data", "log", "plugins", "generated"):
-                (self.folder / name).mkdir()
-            for name, text in {
-                "environment.conf": "",
-                "advanced.config": "[].\n",
-                "enabled_plugins": f"[{','.join(self.plugins)}].\n",
-                "console.erl": SOURCE.read_text(),
-                ".erlang.cookie": COOKIE,
-            }.items():
-                (self.folder / name).write_text(text)
-            (self.folder / ".erlang.cookie").chmod(0o400)
-        lines = [f"{key} = {value}\n" for key, value in self._settings().items()]
-        (self.folder / "rabbitmq.conf").write_text("".join(lines))
+            (self.folder / "console.erl").write_text(SOURCE.read_text())
+        self._files().write()
         (self.folder / "console").unlink(missing_ok=True)
         if self._starts_epmd and self._epmd is None:
             # Otherwise Erlang starts one as a daemon that outlives the node.
-            command = [*self.server.command("/usr/bin/epmd")] if self.server.root else ["epmd"]
-            self._epmd = self._spawn([*command, "-port", str(self.epmd_port), "-address", "127.0.0.1"])
+            self._epmd = self._spawn(self._files().epmd_command())
 
     def _launch(self) -> None:
         self._process = self._spawn(self.server.command("rabbitmq-server"))
@@ -325,30 +287,3 @@ class Node(Administration):
         if self._console is not None:
             self._console.close()
             self._console = None
-
-
-#: Below the ports that the system gives to clients: a client that reconnects while the node is down could
-#: otherwise be given the node's port, and then even connect to itself.
-PORTS = range(15_000, 32_000)
-
-
-def free_ports(count: int) -> list[int]:
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.choice(PORTS)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            if port not in ports:
-                ports.append(port)
-    return ports
-
-
-def speaks_amqp(port: int) -> bool:
-    """Whether a broker answers there."""
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection(("127.0.0.1", port), timeout=5.0) as connection,
-    ):
-        connection.sendall(b"AMQP\x00\x00\x09\x01")
-        return connection.recv(1) == b"\x01"
-    return False

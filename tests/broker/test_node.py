@@ -15,11 +15,11 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from roleml.cli.broker.server import Server
 from tests.broker import client
 from tests.broker.client import channel_to
 from tests.broker.node import Node, NodeError, speaks_amqp
 from tests.broker.remote import RemoteBroker, RemoteError
-from tests.broker.server import Server
 
 DEADLINE_S = 15.0
 

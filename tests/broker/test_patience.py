@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import roleml.essentials as rml
+from roleml.cli.broker.server import Server
 from roleml.core.context import ActorProfile, Context
 from tests.broker.node import Node
-from tests.broker.server import Server
 from tests.broker.test_recovery import WORKER, Callee, runs, work
 
 

@@ -11,6 +11,7 @@ import pika
 import pika.exceptions
 import pytest
 
+from roleml.cli.broker.server import Server
 from roleml.cli.main import main
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
@@ -18,7 +19,6 @@ from roleml.core.role.channels import Service
 from tests.actors import Actors
 from tests.broker.client import open_connection
 from tests.broker.node import Node
-from tests.broker.server import Server
 
 pytestmark = pytest.mark.timeout(180)  # each call of rabbitmqctl starts an Erlang machine
 

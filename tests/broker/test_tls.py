@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from roleml.cli.broker.server import Server
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Service
@@ -17,7 +18,6 @@ from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq.provisioning import grant_of
 from tests.actors import Actors
 from tests.broker.node import Node, free_ports
-from tests.broker.server import Server
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,1 +1,1 @@
-"""`roleml broker`: preparing a RabbitMQ for an application."""
+"""`roleml broker`: starting a RabbitMQ, and preparing one for an application."""

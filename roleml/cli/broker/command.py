@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from roleml.cli.broker import updown
 from roleml.cli.broker.members import Members, read_members
 from roleml.cli.broker.passwords import read_passwords, write_passwords
 from roleml.cli.command import CommandError, at_least
@@ -30,8 +31,9 @@ the environment variable {ADMIN_PASSWORD}."""
 
 def register(commands: Any) -> None:
     """Add `broker` to the command line."""
-    parser = commands.add_parser("broker", help="prepare a RabbitMQ for an application")
+    parser = commands.add_parser("broker", help="start a RabbitMQ, or prepare one for an application")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    updown.register(actions)
     provision = actions.add_parser("provision", help="users and permissions", description=DESCRIPTION)
     add = provision.add_argument
     add("configs", nargs="+", type=Path, metavar="CONFIG", help="of an actor, of a batch, or of a Conductor")

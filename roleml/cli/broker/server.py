@@ -8,11 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-INSTALL_HINT = (
-    "no RabbitMQ for the tests: run `sudo brokers/install-debian.sh` (apt-get install rabbitmq-server), "
-    "or start Docker and pip install 'testcontainers[rabbitmq]', "
-    "or set ROLEML_TEST_BROKER to amqp://user:password@host or to the folder of a server"
-)
+__all__ = ["Server"]
 
 # Debian's /usr/sbin/rabbitmq-server is a wrapper that becomes the user rabbitmq, and refuses all but root.
 _DEBIAN = Path("usr/lib/rabbitmq/bin")
@@ -48,7 +44,7 @@ class Server:
         if root == Path("/"):
             server = Server.installed()
             if server is None:
-                raise FileNotFoundError(INSTALL_HINT)
+                raise FileNotFoundError("no RabbitMQ is installed on this machine")
             return server
         if (root / _DEBIAN / "rabbitmq-server").exists():
             return Server(Path("/") / _DEBIAN, root)
