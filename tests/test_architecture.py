@@ -30,7 +30,7 @@ CORE_LAYER_OF_MODULE = {
 FACADES = {"roleml.essentials": "library", "roleml.kits": "library", "roleml.legacy": "library"}
 
 # beside the library, not above it
-EQUAL_TO = {**FACADES, "roleml.extensions": "library"}
+EQUAL_TO = {**FACADES, "roleml.extensions": "library", "roleml.simulation": "library"}
 
 # package -> where it may be imported, as path prefixes below the root of the repository
 HEAVY = {

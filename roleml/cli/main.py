@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 
 import roleml
-from roleml.cli import batch, run
+from roleml.cli import batch, run, simulate
 from roleml.cli.broker import command as broker
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo import command as demo
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, broker]
+COMMANDS = [demo, run, batch, simulate, broker]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -30,11 +30,12 @@ from roleml.messaging.exceptions import (
 from roleml.messaging.filters import Stamps
 from roleml.messaging.pending import Pending
 from roleml.messaging.signing import Seals
+from roleml.messaging.traffic import Traffic
 from roleml.messaging.transport import Absence, Presence, Transport
 from roleml.shared.lanes import Lanes, Started
 from roleml.shared.threads import ElasticPool
 
-__all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "Request"]
+__all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "Pace", "Request"]
 
 logger = logging.getLogger("roleml.messaging")
 
@@ -63,6 +64,8 @@ Job = Callable[[], Any]
 Accept = Callable[[Request], Job]
 #: Turns an exception of an Accept or a Job into data.
 Describe = Callable[[BaseException], Failure]
+#: Runs an accepted job, in its own time.
+Pace = Callable[[Request, Job], Any]
 
 
 class Mailbox:
@@ -85,6 +88,8 @@ class Mailbox:
         self._describe: Describe = _describe_plainly
         self._on_event: Callable[[Envelope, Callable[[], Any]], None] = lambda envelope, decode: None
         self._on_presence: list[Callable[[str, Presence], None]] = []
+        self._pace: Pace | None = None
+        self.traffic = Traffic()
         self._lock = threading.Lock()
         self._served = threading.Condition(self._lock)
         self._serving = 0
@@ -99,6 +104,10 @@ class Mailbox:
 
     def describe_with(self, describe: Describe) -> None:
         self._describe = describe
+
+    def pace_with(self, pace: Pace) -> None:
+        """``pace(request, job)`` calls the job of each accepted request, and gives what it returns."""
+        self._pace = pace
 
     def on_event(self, handler: Callable[[Envelope, Callable[[], Any]], None]) -> None:
         """``handler(envelope, decode)`` gets every event; it must not block, and decodes elsewhere."""
@@ -139,7 +148,7 @@ class Mailbox:
             Exception: what a local target raised, as it is.
         """
         if target[0] == self.name:
-            return self._accept[kind](Request(kind, source, target, channel, content))()
+            return self._admit(Request(kind, source, target, channel, content))()
         (pending,) = self.post(kind, source, [target], channel, content)
         pending.wait()
         return pending.value()
@@ -155,7 +164,7 @@ class Mailbox:
             if pending.refused:
                 pending.value()
             return pending
-        job = self._accept[Kind.TASK](Request(Kind.TASK, source, target, channel, content))
+        job = self._admit(Request(Kind.TASK, source, target, channel, content))
         pending = Pending("", Kind.TASK, target, channel)
         pending.accept()
         self._lanes.submit((source, target), lambda started: self._work_locally(pending, job, started))
@@ -191,9 +200,11 @@ class Mailbox:
     def publish(self, source: Address, channel: str, sequence: int, content: Any, stamps: Stamps) -> None:
         envelope = Envelope(Kind.EVENT, "", source, ("", ""), channel, sequence)
         body = self._codec.encode(content)
+        self.traffic.count(body.nbytes)
         self._transport.publish(self._sealed([envelope], body)[0], body, stamps)
 
     def _send(self, envelopes: list[Envelope], body: Body) -> None:
+        self.traffic.count(body.nbytes)
         self._transport.send(self._sealed(envelopes, body), body)
 
     def _sealed(self, envelopes: list[Envelope], body: Body) -> list[Envelope]:
@@ -221,13 +232,17 @@ class Mailbox:
 
     # being asked
 
+    def _admit(self, request: Request) -> Job:
+        job = self._accept[request.kind](request)
+        return job if self._pace is None else partial(self._pace, request, job)
+
     def _post_locally(self, pending: Pending, request: Request) -> None:
         # Admission is the caller's: a handler may reach its own role while that is pausing.
         context = contextvars.copy_context()
 
         def job(started: Started) -> None:
             try:
-                work = context.run(self._accept[request.kind], request)
+                work = context.run(self._admit, request)
             except Exception as e:  # noqa: BLE001  # whatever it is, the one who asked waits for it
                 self._run(pending.fail(e))
                 return
@@ -259,7 +274,7 @@ class Mailbox:
             content = self._opener(envelope, body)()
             request = Request(envelope.kind, envelope.source, envelope.target, envelope.channel, content)
             del body, content
-            job = self._accept[envelope.kind](request)
+            job = self._admit(request)
             if envelope.kind is Kind.TASK:
                 self._answer(envelope, Kind.ACCEPTED, Answer.VALUE, None)
             started()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import Enum
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -13,7 +15,15 @@ from roleml.messaging.codec import Body
 from roleml.messaging.envelope import Address, Envelope
 from roleml.messaging.filters import Filters, Stamps
 
-__all__ = ["SCHEMES", "Absence", "Presence", "Receiver", "Transport", "open_transport"]
+__all__ = [
+    "SCHEMES",
+    "Absence",
+    "Presence",
+    "Receiver",
+    "Transport",
+    "open_transport",
+    "wrapped_transports",
+]
 
 
 class Presence(Enum):
@@ -182,4 +192,18 @@ def open_transport(url: str, name: str) -> Transport:
         known = ", ".join(f"{key}://" for key in SCHEMES)
         raise ValueError(f"no transport for the broker URL {url!r}; known schemes: {known}")
     module, _, class_name = SCHEMES[scheme].partition(":")
-    return cast(Transport, getattr(importlib.import_module(module), class_name)(name, url))
+    transport = cast(Transport, getattr(importlib.import_module(module), class_name)(name, url))
+    return _wrap.get()(transport)
+
+
+_wrap: ContextVar[Callable[[Transport], Transport]] = ContextVar("wrap", default=lambda transport: transport)
+
+
+@contextmanager
+def wrapped_transports(wrap: Callable[[Transport], Transport]) -> Iterator[None]:
+    """Transports that this thread opens in the block are what ``wrap`` makes of them."""
+    token = _wrap.set(wrap)
+    try:
+        yield
+    finally:
+        _wrap.reset(token)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from roleml.cli.demo.application import actor_configs
     from roleml.cli.demo.report import new_run_folder, write_config
     from roleml.cli.demo.roles import Conductor
-    from roleml.cli.demo.session import running, running_apart
+    from roleml.cli.session import running, running_apart
     from roleml.core.role.exceptions import RoleInteractionError
     from roleml.messaging.exceptions import MsgConnectionError
 

@@ -27,8 +27,9 @@ from roleml.core.status import Status, StatusError, StatusTransferCallbackError,
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Kind
 from roleml.messaging.exceptions import HandshakeError, HandwaveError, MessagingError
-from roleml.messaging.mailbox import EXPLAIN, Job, Mailbox, Request
+from roleml.messaging.mailbox import EXPLAIN, Job, Mailbox, Pace, Request
 from roleml.messaging.signing import KEY_VARIABLE, Seals, load_key
+from roleml.messaging.traffic import Sent
 from roleml.messaging.transport import Presence, open_transport
 from roleml.shared.suggestions import did_you_mean
 from roleml.shared.threads import shared_pool
@@ -129,6 +130,18 @@ class BaseActor:
     def roles(self) -> Mapping[str, Role]:
         """The hosted roles by name, in the order added."""
         return dict(self._roles)
+
+    @property
+    def sent(self) -> Sent:
+        """What this actor has sent through its broker."""
+        return self._mailbox.traffic.sent
+
+    def pace_with(self, pace: Pace) -> None:
+        """Let ``pace(request, job)`` run the handlers of services and tasks: it calls the job, once.
+
+        To be called before :meth:`start`. Simulations slow down handlers with it.
+        """
+        self._mailbox.pace_with(pace)
 
     def __enter__(self) -> BaseActor:
         return self

@@ -165,6 +165,13 @@ class NativeRole(Role):
     def get_role_status(self, _: RoleInstanceID, name: str) -> Status:
         return cast(Status, self._control(name).status)
 
+    @_managers_only
+    @Service(expand=True)
+    def get_sent(self, _: RoleInstanceID) -> tuple[int, int]:
+        """How many messages the actor has sent, and their bytes."""
+        sent = self._actor.sent
+        return sent.messages, sent.nbytes
+
     def _control(self, name: str) -> Any:
         try:
             return self._actor.role_status_manager.ctrl(name)

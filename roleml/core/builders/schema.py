@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "ListOf",
     "MappingOf",
     "Name",
+    "Number",
     "Path",
     "Record",
     "Text",
@@ -131,6 +133,33 @@ class Integer(_Simple):
 
     def schema(self) -> JSON:
         return {"type": "integer"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Number(_Simple):
+    """A number, an integer included, that is at least ``minimum``, or above it."""
+
+    what: str = "a number"
+    minimum: float = -math.inf
+    above: bool = False
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    def expected(self) -> str:
+        if self.minimum == -math.inf:
+            return self.what
+        return f"{self.what} {'above' if self.above else 'of at least'} {self.minimum:g}"
+
+    def check(self, value: Any, path: KeyPath, problems: Problems) -> None:
+        super().check(value, path, problems)
+        if self.accepts(value) and not (value > self.minimum if self.above else value >= self.minimum):
+            problems.add(path, f"expected {self.expected()}, not {shown(value)}", at_value=True)
+
+    def schema(self) -> JSON:
+        if self.minimum == -math.inf:
+            return {"type": "number"}
+        return {"type": "number", "exclusiveMinimum" if self.above else "minimum": self.minimum}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

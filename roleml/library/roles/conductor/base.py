@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from roleml.core.context import ActorProfile
 from roleml.core.role.base import Role
@@ -37,12 +38,15 @@ class Conductor(Role, Runnable):
     def __init__(self, name: str = "RoleML") -> None:
         super().__init__()
         self.cli = RuntimeCLI(name)
+        #: whether `run` reads commands; otherwise they are given by `cli.execute`
+        self.takes_input = True
         self.cli.on_eof = self._leave
         self.cli.add_command("configure", self.configure, expand_arguments=True)
 
     def run(self) -> None:
         self.take_charge()
-        self.cli.run()
+        if self.takes_input:
+            self.cli.run()
 
     def stop(self) -> None:
         self.cli.stop()
@@ -51,12 +55,12 @@ class Conductor(Role, Runnable):
         """Become a manager of the own actor."""
         self.ctx.relationships.add_to_relationship("manager", self.id)
 
-    def configure(self, config_file: str, path: str | None = None) -> None:
+    def configure(self, config_file: str, path: str | None = None) -> RunSpec:
         """Deploy what a configuration file says.
 
         A relative path starts at the actor's working directory. A template is expanded first, and the outcome
         is written to ``run-<time>.yaml`` in the folder ``path``, by default beside the template: deploying
-        that file again does the same.
+        that file again does the same. What was deployed is returned.
 
         Raises:
             FileNotFoundError, YAMLError: see `roleml.shared.yml.load_yaml`.
@@ -70,19 +74,19 @@ class Conductor(Role, Runnable):
         config, marks = load_yaml_with_marks(file)
         if isinstance(config, Mapping) and config.get("fixed") is True:
             validate_run_spec(config, marks, conductor=self.profile.name)
-            self.deploy(config)  # type: ignore[arg-type]  # just validated
-            return
+            return self.deploy(cast("RunSpec", config))
         validate_run_spec_template(config, marks)
         spec = expand(config, self.profile.name)
         validate_run_spec(spec, marks, conductor=self.profile.name)
         self._write(spec, file.parent if path is None else Path(self.ctx.workdir) / path)
-        self.deploy(spec)
+        return self.deploy(spec)
 
-    def deploy(self, spec: RunSpec) -> None:
-        """Deploy a reproducible configuration. Raises as `Deployment.run`."""
+    def deploy(self, spec: RunSpec) -> RunSpec:
+        """Deploy a reproducible configuration, and return it. Raises as `Deployment.run`."""
         for profile in spec.get("profiles") or ():
             self.ctx.contacts.add_contact(ActorProfile(profile["name"], profile.get("address") or ""))
         Deployment(self, spec).run()
+        return spec
 
     def _write(self, spec: RunSpec, folder: Path) -> None:
         from roleml.shared.yml import save_yaml

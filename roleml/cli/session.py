@@ -15,7 +15,9 @@ __all__ = ["running", "running_apart"]
 
 @contextmanager
 def running(
-    configs: Sequence[rml.ActorBootstrapSpec], broker: str | None = None
+    configs: Sequence[rml.ActorBootstrapSpec],
+    broker: str | None = None,
+    before_start: Callable[[Mapping[str, rml.Actor]], object] = lambda actors: None,
 ) -> Iterator[Mapping[str, rml.Actor]]:
     """Build all actors, start them in the order given, and yield them by name; stop them on leaving.
 
@@ -30,6 +32,7 @@ def running(
             builder.load_config(config)
             with broker_chosen(broker):
                 actors[config["name"]] = builder.build()
+        before_start(actors)
         for actor in actors.values():
             actor.start()
         yield actors
@@ -40,7 +43,11 @@ def running(
 
 @contextmanager
 def running_apart(
-    configs: Sequence[rml.ActorBootstrapSpec], here: str, broker: str | None, report: Callable[[str], object]
+    configs: Sequence[rml.ActorBootstrapSpec],
+    here: str,
+    broker: str | None,
+    report: Callable[[str], object],
+    before_start: Callable[[Mapping[str, rml.Actor]], object] = lambda actors: None,
 ) -> Iterator[Mapping[str, rml.Actor]]:
     """Like `running`, with a process for each actor except `here`, which starts last, and which is yielded.
 
@@ -56,7 +63,9 @@ def running_apart(
     console = Console([launch.name for launch in others])
     with ActorProcesses(others, console=console, report=report) as processes:
         processes.start()
-        with running([config for config in configs if config["name"] == here], broker) as actors:
+        with running(
+            [config for config in configs if config["name"] == here], broker, before_start
+        ) as actors:
             try:
                 yield actors
             finally:

@@ -1,0 +1,45 @@
+"""An experiment with a process for each actor, and the Conductor in this one."""
+
+from __future__ import annotations
+
+import sys
+from typing import cast
+
+import roleml.essentials as rml
+from roleml.cli.command import CommandError
+from roleml.cli.session import running_apart
+from roleml.core.actor.native import NATIVE_ROLE_NAME
+from roleml.simulation.experiment import CONDUCTOR, Experiment
+from roleml.simulation.session import Outcome, conduct, conductor_of
+
+__all__ = ["run_apart"]
+
+
+def run_apart(experiment: Experiment, broker: str) -> Outcome:
+    """Run an experiment over a broker that connects processes, and end all of them.
+
+    Raises:
+        CommandError: the broker is the embedded one; or there are device profiles, which need one process.
+        EndedTooEarlyError: one of the actors could not start.
+        Exception: what `roleml.simulation.session.run` raises.
+    """
+    if experiment.devices:
+        raise CommandError("device profiles simulate devices within one process; leave out --processes")
+    names = [*experiment.actor_names, CONDUCTOR]
+    configs = [cast(rml.ActorBootstrapSpec, experiment.actor_config(name)) for name in names]
+
+    def report(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    session = running_apart(
+        configs, CONDUCTOR, broker, report, before_start=lambda actors: conductor_of(actors[CONDUCTOR])
+    )
+    with session as actors:
+        conductor = conductor_of(actors[CONDUCTOR])
+
+        def bytes_sent() -> int:
+            others = [rml.RoleInstanceID(name, NATIVE_ROLE_NAME) for name in experiment.actor_names]
+            sent = conductor.call_group(others, "get-sent") if others else []
+            return int(actors[CONDUCTOR].sent.nbytes + sum(nbytes for _, (_, nbytes) in sent))
+
+        return conduct(experiment, conductor, bytes_sent)
