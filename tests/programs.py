@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -86,6 +87,7 @@ class Program:
         self.text = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -98,7 +100,11 @@ class Program:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):  # what was typed, and not read any more
+                stream.close()
 
     @property
     def pid(self) -> int:
@@ -112,6 +118,16 @@ class Program:
             if text in line:
                 return line.rstrip("\n")
         raise AssertionError(f"{text!r} is not in the output:\n{self.text}")
+
+    def write(self, text: str) -> None:
+        """Type something."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text)
+        self._process.stdin.flush()
+
+    def close_input(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def interrupt(self) -> None:
         """As by Ctrl-C, but only this process."""

@@ -104,6 +104,7 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
     ("task", "terminate-role", {"name": "shop"}),
     ("task", "change-role-status", {"name": "shop", "status": 32}),
     ("service", "get-role-status", {"name": "shop"}),
+    ("service", "get-sent", {}),
 ]
 
 
@@ -131,6 +132,14 @@ def test_it_is_deployed_first_and_alone_in_slash(actors: Actors) -> None:
     assert set(NativeRole.events) == set(EVENTS)
     assert set(NativeRole.services) == {row[1] for row in ROWS if row[0] == "service"}
     assert set(NativeRole.tasks) == {row[1] for row in ROWS if row[0] == "task"}
+
+
+def test_it_tells_how_much_the_actor_has_sent(manager: Manager) -> None:
+    before, nbytes_before = manager.do("get-sent")
+    after, nbytes_after = manager.do("get-sent")
+    answers = 0 if manager.profile.name == "W" else 1  # what stays in the actor is not sent
+    assert after == before + answers
+    assert nbytes_after - nbytes_before in ((0,) if not answers else range(1, 100))
 
 
 # contacts and greetings
