@@ -1,16 +1,24 @@
-"""The one who starts federated averaging. All other roles come from the library."""
+"""Who starts federated averaging. The roles that carry it out are in `roleml.library.roles.federated`.
+
+McMahan, Moore, Ramage, Hampson, Aguera y Arcas, "Communication-Efficient Learning of Deep Networks from
+Decentralized Data", AISTATS 2017 (arXiv:1602.05629), algorithm 1.
+"""
 
 from __future__ import annotations
 
+import queue
 from typing import Any
 
+import roleml.essentials as rml
 from roleml.library.roles.conductor import Conductor
+from roleml.library.roles.initiator.client import ClientInitiator
+from roleml.library.roles.initiator.server import ServerInitiator
 
-__all__ = ["FedAvgConductor"]
+__all__ = ["FedAvgConductor", "MyClientInitiator", "MyServerInitiator", "WaitingConductor"]
 
 
 class FedAvgConductor(Conductor):
-    """Adds the command ``start``."""
+    """The experimenter starts it."""
 
     def __init__(self) -> None:
         super().__init__("FL")
@@ -19,5 +27,50 @@ class FedAvgConductor(Conductor):
     def start(self, num_rounds: int = 75, select_ratio: float = 0.0, count: int = 1) -> dict[str, Any]:
         """Train, and wait for the result."""
         options = {"num_rounds": num_rounds, "select_ratio": select_ratio, "count": count}
-        result = self.call_task("coordinator", "run", args=options).result()
+        result = self.call_task("coordinator", "run", options).result()
         return {"rounds": num_rounds, **(result or {})}
+
+
+class MyServerInitiator(ServerInitiator):
+    """The server starts it, when enough clients have registered."""
+
+    def __init__(
+        self,
+        min_clients: int = 10,
+        max_seconds: float = 86400,
+        relationship_name: str = "trainer",
+        num_rounds: int = 75,
+        select_ratio: float | None = None,
+        count: int = 1,
+    ) -> None:
+        super().__init__(min_clients, max_seconds, relationship_name)
+        self.run_options = {"num_rounds": num_rounds, "select_ratio": select_ratio, "count": count}
+
+    def start_impl(self) -> None:
+        self.call_task("coordinator", "run", self.run_options)
+
+
+class MyClientInitiator(ClientInitiator):
+    """The last role of a client: its trainer is there when the server hears of it."""
+
+
+class WaitingConductor(Conductor):
+    """Starts nothing, and waits for the end."""
+
+    def __init__(self) -> None:
+        super().__init__("FL")
+        self.cli.add_command("wait", self.wait, expand_arguments=True)
+        self.last: Any = None
+        self.end: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    @rml.EventHandler("coordinator", "round-completed", expand=True)
+    def on_round(self, _: rml.RoleInstanceID, result: Any = None, **__: Any) -> None:
+        self.last = result
+
+    @rml.EventHandler("coordinator", "fl-completed", expand=True)
+    def on_end(self, _: rml.RoleInstanceID, rounds: int) -> None:
+        self.end.put(rounds)
+
+    def wait(self) -> dict[str, Any]:
+        """Wait until the run that began by itself is over."""
+        return {"rounds": self.end.get(), **self.last}

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from roleml.library.workload.util.collections.merger.base import WeightedMerger
 from roleml.library.workload.util.collections.merger.exact import ArraySum
-from roleml.shared.collections.merger import ValueMerger
+from roleml.shared.collections.merger import CumulativeValueMerger, ValueMerger
 
-__all__ = ["ArrayDictAverager", "ArrayDictSum", "WeightedArrayDictAverager"]
+__all__ = ["ArrayDictAverager", "ArrayDictCumulator", "ArrayDictSum", "WeightedArrayDictAverager"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Key = TypeVar("Key")
@@ -86,6 +86,29 @@ class ArrayDictAverager(ValueMerger[Arrays, dict[str, npt.NDArray[Any]]]):
 
     def merge(self) -> dict[str, npt.NDArray[Any]]:
         return self._sum.value(self._count or 1)
+
+
+class ArrayDictCumulator(CumulativeValueMerger[Arrays]):
+    """The sum of the dicts pushed, element by element; `None` if there were none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sum = ArrayDictSum()
+        self._pushed = False
+
+    def push(self, value: Arrays) -> None:
+        self._sum.add(value)
+        self._pushed = True
+
+    def cumulate(self, current: Arrays, new: Arrays) -> Arrays:
+        """One addition apart from the running sum; `push` does not go through it."""
+        pair = ArrayDictSum()
+        pair.add(current)
+        pair.add(new)
+        return pair.value()
+
+    def merge(self) -> dict[str, npt.NDArray[Any]] | None:
+        return self._sum.value() if self._pushed else None
 
 
 class WeightedArrayDictAverager(WeightedMerger[Key, Arrays, dict[str, npt.NDArray[Any]]]):
