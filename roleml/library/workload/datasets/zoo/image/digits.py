@@ -6,7 +6,9 @@ Handwritten Digits", UCI Machine Learning Repository, 1998 (doi:10.24432/C50P49)
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -56,21 +58,43 @@ class DigitsDataset(XYDataset):
             raise ValueError(f"client and clients go together, got client={client}, clients={clients}")
         if part == "test" and client is not None:
             raise ValueError("the test set is not divided among clients: leave client and clients out")
-        pixels, labels = load_digits(return_X_y=True)
-        x, y = (pixels / 16).astype(np.float32), labels.astype(np.int64)
-        train, test = train_test_split(np.arange(len(y)), test_size=test_fraction, stratify=y, random_state=0)
-        chosen = np.sort(train if part == "train" else test)
-        if client is not None and clients is not None:
-            if not 0 <= client < clients:
-                raise ValueError(f"there is no client {client} of {clients}: they are counted from 0")
-            if alpha is None:
-                shares = split_evenly(len(chosen), clients, seed=seed)
-            else:
-                shares = split_dirichlet(y[chosen], clients, alpha=alpha, seed=seed)
-            chosen = chosen[shares[client]]
+        if client is not None and clients is not None and not 0 <= client < clients:
+            raise ValueError(f"there is no client {client} of {clients}: they are counted from 0")
+        with _making:
+            x, y = _digits()
+            chosen = _part(part, test_fraction)
+            if client is not None and clients is not None:
+                chosen = chosen[_shares(clients, alpha, seed, test_fraction)[client]]
         if as_images:
             x = x.reshape(-1, 1, 8, 8)
         super().__init__(x[chosen], y[chosen])
+
+
+# Hundreds of clients may live in one process: what they have in common is made once, and never written to.
+_making = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    pixels, labels = load_digits(return_X_y=True)
+    return (pixels / 16).astype(np.float32), labels.astype(np.int64)
+
+
+@lru_cache(maxsize=8)
+def _part(part: str, test_fraction: float) -> npt.NDArray[np.int64]:
+    _, y = _digits()
+    train, test = train_test_split(np.arange(len(y)), test_size=test_fraction, stratify=y, random_state=0)
+    return np.sort(train if part == "train" else test)
+
+
+@lru_cache(maxsize=8)
+def _shares(
+    clients: int, alpha: float | None, seed: int, test_fraction: float
+) -> list[npt.NDArray[np.int64]]:
+    chosen = _part("train", test_fraction)
+    if alpha is None:
+        return split_evenly(len(chosen), clients, seed=seed)
+    return split_dirichlet(_digits()[1][chosen], clients, alpha=alpha, seed=seed)
 
 
 def combine(samples: Iterable[tuple[Any, Any]]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
