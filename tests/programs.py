@@ -133,6 +133,9 @@ class Program:
         """As by Ctrl-C, but only this process."""
         self._process.send_signal(signal.SIGINT)
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def terminate(self) -> None:
         self._process.terminate()
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -180,10 +181,11 @@ class Milestone:
         self._queue.get()
 
 
-def until_stopped(actor: BaseActor, signals: StopSignals) -> None:
-    """Start the actor and return when it was stopped from elsewhere."""
+def until_stopped(actor: BaseActor, signals: StopSignals, ready_file: Path | None = None) -> None:
+    """Start the actor, make the file that says so, and return when it was stopped from elsewhere."""
     with signals.postponed():
         actor.start()
+    _touch(ready_file)
     wait_until_stopped(actor)
 
 
@@ -198,8 +200,8 @@ def wait_until_stopped(actor: BaseActor) -> None:
     stopped.wait()
 
 
-def until_done(actor: BaseActor, signals: StopSignals) -> None:
-    """Start the actor and return when all of its `Runnable` roles have returned from run().
+def until_done(actor: BaseActor, signals: StopSignals, ready_file: Path | None = None) -> None:
+    """As `until_stopped`, and return when all of its `Runnable` roles have returned from run().
 
     Raises:
         CommandError: it has no such role.
@@ -218,9 +220,15 @@ def until_done(actor: BaseActor, signals: StopSignals) -> None:
         )
     with signals.postponed():
         actor.start()
+    _touch(ready_file)
     done.wait()  # it is over, too, when the actor is stopped from elsewhere: that asks its roles to return
     if outcome:
         raise RunFailedError(outcome)
+
+
+def _touch(ready_file: Path | None) -> None:
+    if ready_file is not None:
+        ready_file.touch()
 
 
 def when_all_returned(actor: BaseActor, then: Callable[[dict[str, BaseException]], object]) -> int:

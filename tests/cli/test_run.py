@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 from roleml.cli.foreground import profiled
 from roleml.cli.launch import Launch, Profiling, broker_chosen, read_launches
 from roleml.cli.main import main
+from tests.actors import wait_until
 from tests.programs import Program, run_program, write_application
 
 ONE = "name: one\nroles:\n  echo: application.Echo\n  asker: application.Asker\n"
@@ -247,3 +249,27 @@ def test_profiling_writes_one_file_per_actor(folder: Path, monkeypatch: pytest.M
         calls.append("run")
     assert calls == [17, "start", "run", "stop", str(folder / "traces" / "profiler-one.json")]
     assert (folder / "traces").is_dir()
+
+
+# for whoever starts it
+
+
+def test_a_file_says_that_the_actor_is_in_service(folder: Path) -> None:
+    ready = folder / "ready"
+    ready.touch()  # of an earlier life
+    patient = config(folder, patient="Patient")
+    with Program(folder, "roleml", "run", patient, "--ready-file", str(ready)) as program:
+        program.line_with("role instance (patient) is READY")
+        wait_until(ready.exists, 20.0)
+        program.terminate()
+        assert program.end() == 143, program.text
+    assert not ready.exists()
+
+
+def test_an_actor_can_be_named_after_its_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "edge_7.lab.example")
+    names: list[str] = []
+    monkeypatch.setattr("roleml.cli.run.run_launch", lambda launch, **_: names.append(launch.name))
+    for name in ("client-{host}", "alone"):
+        assert main(["run", str(folder / "one.yaml"), "--name", name]) == 0
+    assert names == ["client-edge_7-lab-example", "alone"]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from roleml.cli.broker import updown
+from roleml.cli.broker import load, updown
+from roleml.cli.broker.load import ADMIN_PASSWORD, apply
 from roleml.cli.broker.members import Members, read_members
 from roleml.cli.broker.passwords import read_passwords, write_passwords
 from roleml.cli.command import CommandError, at_least
 
 __all__ = ["register", "run"]
 
-ADMIN_PASSWORD = "ROLEML_BROKER_ADMIN_PASSWORD"
 DEFAULT_USERS = "roleml-users.txt"
 
 DESCRIPTION = f"""\
@@ -34,6 +33,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("broker", help="start a RabbitMQ, or prepare one for an application")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     updown.register(actions)
+    load.register(actions)
     provision = actions.add_parser("provision", help="users and permissions", description=DESCRIPTION)
     add = provision.add_argument
     add("configs", nargs="+", type=Path, metavar="CONFIG", help="of an actor, of a batch, or of a Conductor")
@@ -85,16 +85,6 @@ def remember(file: Path, members: Members) -> dict[str, str]:
     write_passwords(file, known | new)  # also without new ones: whoever could read it before cannot now
     note(f"passwords of {len(members.actors)} actors, {len(new)} of them new, are in {file}")
     return {actor: (known | new)[actor] for actor in members.actors}
-
-
-def apply(url: str, definitions: dict[str, Any]) -> None:
-    from roleml.messaging.exceptions import MsgConnectionError
-    from roleml.messaging.rabbitmq.management import import_definitions
-
-    try:
-        import_definitions(url, definitions, password=os.environ.get(ADMIN_PASSWORD))
-    except (ValueError, MsgConnectionError) as e:
-        raise CommandError(str(e)) from e
 
 
 def environment(
