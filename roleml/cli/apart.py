@@ -9,8 +9,9 @@ import roleml.essentials as rml
 from roleml.cli.command import CommandError
 from roleml.cli.session import running_apart
 from roleml.core.actor.native import NATIVE_ROLE_NAME
+from roleml.messaging.traffic import Sent
 from roleml.simulation.experiment import CONDUCTOR, Experiment
-from roleml.simulation.session import Outcome, conduct, conductor_of
+from roleml.simulation.session import Outcome, conduct, conductor_of, total
 
 __all__ = ["run_apart"]
 
@@ -19,10 +20,16 @@ def run_apart(experiment: Experiment, broker: str) -> Outcome:
     """Run an experiment over a broker that connects processes, and end all of them.
 
     Raises:
-        CommandError: the broker is the embedded one; or there are device profiles, which need one process.
+        CommandError: the broker is the embedded one; there is no Conductor; or there are device profiles,
+            which need one process.
         EndedTooEarlyError: one of the actors could not start.
         Exception: what `roleml.simulation.session.run` raises.
     """
+    if not experiment.conducted:
+        raise CommandError(
+            "these actors configure themselves: run them with "
+            f"'roleml batch {experiment.path.name} --exit-when-done', which makes a process for each"
+        )
     if experiment.devices:
         raise CommandError("device profiles simulate devices within one process; leave out --processes")
     names = [*experiment.actor_names, CONDUCTOR]
@@ -37,9 +44,9 @@ def run_apart(experiment: Experiment, broker: str) -> Outcome:
     with session as actors:
         conductor = conductor_of(actors[CONDUCTOR])
 
-        def bytes_sent() -> int:
+        def sent() -> Sent:
             others = [rml.RoleInstanceID(name, NATIVE_ROLE_NAME) for name in experiment.actor_names]
-            sent = conductor.call_group(others, "get-sent") if others else []
-            return int(actors[CONDUCTOR].sent.nbytes + sum(nbytes for _, (_, nbytes) in sent))
+            theirs = conductor.call_group(others, "get-sent", on_error=rml.ErrorHandlingStrategy.IGNORE)
+            return total([actors[CONDUCTOR].sent, *(each for _, each in theirs)])
 
-        return conduct(experiment, conductor, bytes_sent)
+        return conduct(experiment, conductor, sent)

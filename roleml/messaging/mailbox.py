@@ -109,6 +109,10 @@ class Mailbox:
         """``pace(request, job)`` calls the job of each accepted request, and gives what it returns."""
         self._pace = pace
 
+    def paced(self, request: Request, job: Job) -> Any:
+        """What the job returns, done in the time that such work takes here."""
+        return job() if self._pace is None else self._pace(request, job)
+
     def on_event(self, handler: Callable[[Envelope, Callable[[], Any]], None]) -> None:
         """``handler(envelope, decode)`` gets every event; it must not block, and decodes elsewhere."""
         self._on_event = handler
@@ -233,8 +237,7 @@ class Mailbox:
     # being asked
 
     def _admit(self, request: Request) -> Job:
-        job = self._accept[request.kind](request)
-        return job if self._pace is None else partial(self._pace, request, job)
+        return partial(self.paced, request, self._accept[request.kind](request))
 
     def _post_locally(self, pending: Pending, request: Request) -> None:
         # Admission is the caller's: a handler may reach its own role while that is pausing.

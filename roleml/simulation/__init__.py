@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from roleml.simulation.experiment import Experiment
-from roleml.simulation.session import Outcome, run
+from roleml.simulation.session import Outcome, RunEndedError, run
 
-__all__ = ["Experiment", "Outcome", "run"]
+__all__ = ["Experiment", "Outcome", "RunEndedError", "run"]

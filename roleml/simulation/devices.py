@@ -6,73 +6,39 @@ simulation and the name of the actor. So its n-th draw is the same in every run,
 
 from __future__ import annotations
 
-import bisect
+import logging
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roleml.core.builders.errors import Problems
-from roleml.core.builders.schema import Field, Kind, ListOf, MappingOf, Name, Number, Record, Text
+from roleml.core.builders.schema import Field, ListOf, MappingOf, Name, Number, Record, Text
 from roleml.library.roles.conductor.helpers import match_actors
+from roleml.shared.suggestions import nearest
+from roleml.simulation.availability import ONLINE_ALWAYS, Availability, Intervals, OnOff
+from roleml.simulation.ranges import Interval, NumberOrRange, drawn
 
-__all__ = ["DEVICES", "ONLINE_ALWAYS", "Availability", "Device", "Intervals", "OnOff", "device_of"]
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath, Marks
+
+__all__ = ["DEVICES", "Device", "check_devices", "device_of", "warn_of_unmatched"]
+
+logger = logging.getLogger("roleml.simulation")
 
 BITS_PER_BYTE = 8
 
 
-class Availability:
-    """When a device is connected. Times are seconds since the start of the simulation."""
-
-    def next_online(self, time_s: float) -> float:
-        """The first moment from ``time_s`` on at which the device is connected; ``inf``: never again."""
-        return time_s
-
-
-ONLINE_ALWAYS = Availability()
-
-
-class Intervals(Availability):
-    """Connected during these intervals, the last of which may be open (``None``)."""
-
-    def __init__(self, intervals: Sequence[Sequence[float | None]]) -> None:
-        self._intervals = sorted(
-            (float(begin or 0.0), math.inf if end is None else float(end)) for begin, end in intervals
-        )
-
-    def next_online(self, time_s: float) -> float:
-        for begin, end in self._intervals:
-            if time_s < end:
-                return max(begin, time_s)
-        return math.inf
-
-
-class OnOff(Availability):
-    """Connected at first, then away and back by turns, for exponentially distributed times of these means."""
-
-    def __init__(self, mean_on_s: float, mean_off_s: float, draws: random.Random) -> None:
-        self._means_s = (mean_on_s, mean_off_s)
-        self._draws = draws
-        self._changes = [0.0]  # even positions: comes, odd ones: goes
-
-    def next_online(self, time_s: float) -> float:
-        while self._changes[-1] <= time_s or len(self._changes) % 2 == 0:
-            mean_s = self._means_s[(len(self._changes) - 1) % 2]
-            self._changes.append(self._changes[-1] + self._draws.expovariate(1 / mean_s))
-        position = bisect.bisect_right(self._changes, time_s) - 1
-        return time_s if position % 2 == 0 else self._changes[position + 1]
-
-
-@dataclass
+@dataclass(frozen=True)
 class Device:
     """One actor's device. Rates are bytes a second, ``inf`` for no limit."""
 
     #: of its processor, as a share of this machine's; 0.25: handlers take four times as long
     speed: float = 1.0
-    #: by channel, how long a handler takes at least
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    #: by channel, how long a handler takes at least; a range is drawn from for each call
+    seconds: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     up_bytes_per_s: float = math.inf
     down_bytes_per_s: float = math.inf
     latency_s: float = 0.0
@@ -89,20 +55,29 @@ class Device:
         limited = min(self.up_bytes_per_s, self.down_bytes_per_s) < math.inf
         return limited or self.latency_s + self.jitter_s > 0 or self.online is not ONLINE_ALWAYS
 
+    def draws(self, purpose: str) -> random.Random:
+        """The generator of this device for that purpose, at its beginning."""
+        return random.Random(f"{self.seed}/{purpose}")
 
-class _Interval(ListOf):
-    """A begin and an end."""
 
-    def check(self, value: Any, path: Any, problems: Problems) -> None:
-        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-            problems.add(path, f"expected [begin, end] in seconds, not {value!r}", at_value=True)
-            return
-        begin, end = value
-        for position, each in enumerate(value):
-            if each is not None or position == 0:
-                self.item.check(each, (*path, position), problems)
-        if all(isinstance(each, int | float) for each in value) and end <= begin:
-            problems.add(path, f"the interval ends at {end:g}, before it begins", at_value=True)
+class _Devices(MappingOf):
+    """Patterns to devices, whose keys may depend on each other."""
+
+    def check(self, value: Any, path: KeyPath, problems: Problems) -> None:
+        super().check(value, path, problems)
+        if isinstance(value, Mapping):
+            for pattern, device in value.items():
+                if isinstance(device, Mapping):
+                    _check_online(device, (*path, pattern), problems)
+
+
+def _check_online(device: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:
+    given = [key for key in ("online", "mean_on_s", "mean_off_s") if device.get(key) is not None]
+    if len(given) > 1 and "online" in given:
+        problems.add((*path, "online"), "either the times are given, or means to draw them from")
+    elif len(given) == 1 and "online" not in given:
+        other = "mean_off_s" if given == ["mean_on_s"] else "mean_on_s"
+        problems.add((*path, given[0]), f"{given[0]} needs {other}: the two take turns")
 
 
 def _check_pattern(text: str) -> None:
@@ -112,71 +87,89 @@ def _check_pattern(text: str) -> None:
         raise ValueError(f"{text!r} is no regular expression: {e}") from e
 
 
-_SECONDS: Kind = Number("a time in seconds", 0)
-_MILLISECONDS = Number("a time in milliseconds", 0)
-_RATE = Number("a rate in Mbit/s", 0, above=True)
+_SECONDS = Number("a time in seconds", 0)
+_MEAN = Number("a time in seconds", 0, above=True)
+_RATE = NumberOrRange(Number("a rate in Mbit/s", 0, above=True))
+_MILLISECONDS = NumberOrRange(Number("a time in milliseconds", 0))
 
 DEVICE = Record(
     "device",
     "a device",
     {
         "speed": Field(
-            Number("a share", 0, above=True),
+            NumberOrRange(Number("a share", 0, above=True)),
             "of this machine's speed: with 0.25 handlers take four times as long",
             default=1.0,
         ),
         "seconds": Field(
-            MappingOf(Text("a channel"), _SECONDS, "channels to seconds"),
-            "how long the handler of a service or task takes at least",
+            MappingOf(Text("a channel"), NumberOrRange(_SECONDS), "channels to seconds"),
+            "how long the handler of a channel takes at least",
         ),
         "up_mbps": Field(_RATE, "what it can send, in Mbit/s"),
         "down_mbps": Field(_RATE, "what it can receive, in Mbit/s"),
         "latency_ms": Field(_MILLISECONDS, "between it and the broker, each way", default=0),
         "jitter_ms": Field(_MILLISECONDS, "added to the latency: anything from 0 to this", default=0),
         "online": Field(
-            ListOf(_Interval(_SECONDS, "times"), "intervals"),
+            ListOf(Interval(_SECONDS), "intervals"),
             "when it is connected, as [begin, end] in seconds from the start; null for an open end",
         ),
-        "mean_on_s": Field(
-            Number("a time in seconds", 0, above=True),
-            "how long it is connected, on average; needs mean_off_s",
-        ),
-        "mean_off_s": Field(
-            Number("a time in seconds", 0, above=True), "how long it is away after that, on average"
-        ),
+        "mean_on_s": Field(_MEAN, "how long it is connected, on average; needs mean_off_s"),
+        "mean_off_s": Field(_MEAN, "how long it is away after that, on average"),
     },
 )
 
 #: the section `devices`: patterns of actor names to devices; the first that matches counts
-DEVICES = MappingOf(Name("a pattern of actor names", _check_pattern), DEVICE, "patterns to devices")
+DEVICES = _Devices(Name("a pattern of actor names", _check_pattern), DEVICE, "patterns to devices")
+
+
+def check_devices(devices: Any, marks: Marks | None = None) -> None:
+    """Raises ConfigError for all that is wrong with a section `devices` that is a document of its own."""
+    problems = Problems(marks)
+    DEVICES.check(devices, (), problems)
+    problems.raise_if_any()
+
+
+def warn_of_unmatched(devices: Iterable[str], actors: Sequence[str]) -> None:
+    """Log the patterns that match none of the actors."""
+    for pattern in devices:
+        if not match_actors(actors, pattern):
+            near = nearest(pattern, actors)
+            hint = f"; the nearest is {near}" if near else ""
+            logger.warning("devices: %r matches none of the %d actors%s", pattern, len(actors), hint)
 
 
 def device_of(actor: str, devices: Mapping[str, Mapping[str, Any]], seed: int) -> Device:
     """The device of an actor, by the first pattern that matches its name; a perfect one if none does."""
     for pattern, spec in devices.items():
         if match_actors([actor], pattern):
-            return _device(actor, spec, seed)
+            return _device(spec, Device(seed=f"{seed}/{actor}"))
     return Device(seed=f"{seed}/{actor}")
 
 
-def _device(actor: str, spec: Mapping[str, Any], seed: int) -> Device:
-    online = ONLINE_ALWAYS
-    if spec.get("online") is not None:
-        online = Intervals(spec["online"])
-    elif spec.get("mean_off_s") is not None:
-        draws = random.Random(f"{seed}/{actor}/online")
-        online = OnOff(spec.get("mean_on_s") or spec["mean_off_s"], spec["mean_off_s"], draws)
+def _device(spec: Mapping[str, Any], perfect: Device) -> Device:
+    def value(key: str, default: float) -> float:
+        given = spec.get(key)
+        return default if given is None else drawn(given, perfect.draws(key))
+
     return Device(
-        speed=spec.get("speed") or 1.0,
+        speed=value("speed", 1.0),
         seconds=spec.get("seconds") or {},
-        up_bytes_per_s=_bytes_per_s(spec.get("up_mbps")),
-        down_bytes_per_s=_bytes_per_s(spec.get("down_mbps")),
-        latency_s=(spec.get("latency_ms") or 0) / 1000,
-        jitter_s=(spec.get("jitter_ms") or 0) / 1000,
-        online=online,
-        seed=f"{seed}/{actor}",
+        up_bytes_per_s=_bytes_per_s(value("up_mbps", math.inf)),
+        down_bytes_per_s=_bytes_per_s(value("down_mbps", math.inf)),
+        latency_s=value("latency_ms", 0.0) / 1000,
+        jitter_s=value("jitter_ms", 0.0) / 1000,
+        online=_availability(spec, perfect.draws),
+        seed=perfect.seed,
     )
 
 
-def _bytes_per_s(mbps: float | None) -> float:
-    return math.inf if mbps is None else mbps * 1e6 / BITS_PER_BYTE
+def _availability(spec: Mapping[str, Any], draws: Callable[[str], random.Random]) -> Availability:
+    if spec.get("online") is not None:
+        return Intervals(spec["online"])
+    if spec.get("mean_off_s") is not None:
+        return OnOff(spec["mean_on_s"], spec["mean_off_s"], draws("online"))
+    return ONLINE_ALWAYS
+
+
+def _bytes_per_s(mbps: float) -> float:
+    return mbps * 1e6 / BITS_PER_BYTE

@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import random
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
-from roleml.core.role.naming import to_standardized_name
 from roleml.messaging.codec import Body
-from roleml.messaging.envelope import Address, Envelope, Kind
+from roleml.messaging.envelope import Address, Envelope
 from roleml.messaging.filters import Filters, Stamps
-from roleml.messaging.mailbox import Job, Request
 from roleml.messaging.transport import Absence, Presence, Receiver, Transport
 from roleml.simulation.devices import Device
+from roleml.simulation.timeline import Timeline
 
-__all__ = ["Pacer", "SimulatedTransport", "Timeline"]
-
-
-class Timeline:
-    """The time of a simulation, in seconds since it began, and the thread that lets messages out of pipes."""
-
-    def __init__(self) -> None:
-        self._begin = time.monotonic()
-        self._condition = threading.Condition()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="roleml-simulated-links", daemon=True)
-        self._thread.start()
-
-    @property
-    def now_s(self) -> float:
-        return time.monotonic() - self._begin
-
-    def at(self, due_s: float, action: Callable[[], None]) -> None:
-        """Do it then; of two at the same moment the one that was asked for first comes first."""
-        with self._condition:
-            heapq.heappush(self._due, (due_s, next(self._numbers), action))
-            self._condition.notify()
-
-    def stop(self) -> None:
-        """Do nothing more."""
-        with self._condition:
-            self._stopped = True
-            self._condition.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._condition:
-                while not self._stopped and (not self._due or self._due[0][0] > self.now_s):
-                    wait_s = min(self._due[0][0] - self.now_s, threading.TIMEOUT_MAX) if self._due else None
-                    self._condition.wait(wait_s)
-                if self._stopped:
-                    return
-                action = heapq.heappop(self._due)[2]
-            action()
+__all__ = ["SimulatedTransport"]
 
 
 class _Pipe:
@@ -74,7 +27,7 @@ class _Pipe:
         self._device = device
         self._rate = rate
         self._timeline = timeline
-        self._draws = random.Random(f"{device.seed}/{purpose}")
+        self._draws = device.draws(purpose)
         self._lock = threading.Lock()
         self._letting_out = threading.RLock()  # held while something goes out, so that it stays in order
         self._waiting: deque[Callable[[], None]] = deque()
@@ -82,14 +35,17 @@ class _Pipe:
         self._last_s = 0.0
 
     def push(self, nbytes: int, out: Callable[[], None]) -> None:
-        device = self._device
         with self._lock:
-            begin_s = device.online.next_online(max(self._timeline.now_s, self._free_s))
-            self._free_s = begin_s + nbytes / self._rate
-            due_s = self._free_s + device.latency_s + self._draws.uniform(0, device.jitter_s)
-            self._last_s = max(self._last_s, due_s)
             self._waiting.append(out)
-            self._timeline.at(self._last_s, self._let_out)
+            self._timeline.at(self._due_s(nbytes) if self._timeline.runs else 0.0, self._let_out)
+
+    def _due_s(self, nbytes: int) -> float:
+        device = self._device
+        begin_s = max(self._timeline.now_s, self._free_s)
+        self._free_s = device.online.done(begin_s, nbytes / self._rate)
+        due_s = self._free_s + device.latency_s + self._draws.uniform(0, device.jitter_s)
+        self._last_s = max(self._last_s, due_s)
+        return self._last_s
 
     def flush(self) -> None:
         """Let everything out at once."""
@@ -107,7 +63,11 @@ class _Pipe:
 
 
 class SimulatedTransport(Transport):
-    """An actor's place at a broker, seen through its device. Keeps the promises of the contract."""
+    """An actor's place at a broker, seen through its device. Keeps the promises of the contract.
+
+    Bindings, subscriptions and watches are made at once: they are this actor's agreements with the broker,
+    and what they bring comes through the device.
+    """
 
     def __init__(self, transport: Transport, device: Device, timeline: Timeline) -> None:
         super().__init__(transport.name)
@@ -172,32 +132,3 @@ class _Delayed:
 
     def presence(self, actor: str, state: Presence) -> None:
         self._down.push(0, partial(self._receiver.presence, actor, state))
-
-
-class Pacer:
-    """Makes handlers of services and tasks take as long as on the device.
-
-    With a ``speed`` below 1 the handler's thread sleeps afterwards, in proportion to the processor time that
-    it has used (waiting costs a slow device no more than a fast one); with ``seconds`` for its channel, until
-    that much time has passed.
-    """
-
-    def __init__(self, device: Device) -> None:
-        self._slowdown = 1 / device.speed - 1
-        self._least_s = {to_standardized_name(name): seconds for name, seconds in device.seconds.items()}
-        self._within = threading.local()
-
-    def __call__(self, request: Request, job: Job) -> Any:
-        if request.kind is Kind.CONTROL or getattr(self._within, "paced", False):
-            return job()  # a handler that calls its own actor is slowed down once
-        self._within.paced = True
-        began_s, computed_s = time.monotonic(), time.thread_time()
-        try:
-            return job()
-        finally:
-            self._within.paced = False
-            rest_s = self._slowdown * (time.thread_time() - computed_s)
-            least_s = self._least_s.get(request.channel, 0.0) - (time.monotonic() - began_s)
-            pause_s = max(rest_s, least_s)
-            if pause_s > 0:
-                time.sleep(pause_s)

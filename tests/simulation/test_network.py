@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import random
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Request
 from roleml.messaging.transport import wrapped_transports
-from roleml.simulation.devices import Device, Intervals
-from roleml.simulation.network import Pacer, SimulatedTransport, Timeline
-from tests.actors import DEADLINE_S
+from roleml.simulation.availability import Intervals
+from roleml.simulation.devices import Device
+from roleml.simulation.network import SimulatedTransport
+from roleml.simulation.timeline import Timeline
 from tests.messaging.transport_contract import Peer, TransportContract
+from tests.simulation.now import Now
 
 Wrap = Callable[..., Any]
-
-
-class Now(Timeline):
-    """A timeline whose time a test moves."""
-
-    def __init__(self) -> None:
-        self.set_s = 0.0
-        super().__init__()
-
-    @property
-    def now_s(self) -> float:
-        return self.set_s
-
-    def move_to(self, time_s: float) -> None:
-        """Let that time come, and wait until all that was due has happened."""
-        with self._condition:
-            self.set_s = time_s
-            self._condition.notify()
-        happened = threading.Event()
-        self.at(time_s, happened.set)
-        assert happened.wait(DEADLINE_S)
 
 
 @pytest.fixture
@@ -51,6 +28,7 @@ def url() -> str:
 @pytest.fixture
 def timeline() -> Iterator[Timeline]:
     timeline = Timeline()
+    timeline.begin()
     yield timeline
     timeline.stop()
 
@@ -136,6 +114,38 @@ def test_messages_wait_while_the_device_is_away(pair: Pair, now: Now) -> None:
     assert (a.inbox.next()[1], b.inbox.next()[1]) == ("down", "up")
 
 
+def test_a_transfer_goes_on_when_the_device_is_back(pair: Pair, now: Now) -> None:
+    a, b = pair(Device(up_bytes_per_s=1000, online=Intervals([[0, 1], [5, 9]])))
+    a.send("b", content=bytes(2000))
+    now.move_to(5.9)
+    assert b.inbox.delivered.empty()
+    now.move_to(6.2)
+    assert len(b.inbox.next()[1]) == 2000
+
+
+def test_before_time_begins_and_in_a_hurry_devices_are_perfect(url: str) -> None:
+    timeline = Timeline()
+    device = Device(latency_s=1000, online=Intervals([[5000, 6000]]))
+    a, b = connect("a", url, device, timeline), connect("b", url, Device(), timeline)
+    a.send("b", content="before")
+    assert b.inbox.next()[1] == "before"
+    timeline.begin()
+    for number in range(3):
+        a.send("b", content=number)
+    timeline.hurry()
+    a.send("b", content="after")
+    assert [b.inbox.next()[1] for _ in range(4)] == [0, 1, 2, "after"]
+    for peer in (a, b):
+        peer.transport.stop()
+    timeline.stop()
+
+
+def test_what_fails_on_its_way_does_not_keep_the_others(now: Now, caplog: pytest.LogCaptureFixture) -> None:
+    now.at(0, lambda: 1 / 0)
+    now.move_to(1)  # returns when the thread has come by
+    assert "a message could not be moved on" in caplog.text
+
+
 def test_leaving_sends_what_still_waits(pair: Pair) -> None:
     a, b = pair(Device(latency_s=1000))
     a.send("b", content="last words")
@@ -160,51 +170,3 @@ def test_jitter_is_the_same_for_the_same_seed(url: str, now: Now) -> None:
 
     assert delays("1", "x") == delays("1", "y") != delays("2", "z")
     assert delays("1", "w")[0] == random.Random("1/up").uniform(0, 5)
-
-
-def spin(seconds: float) -> str:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-    return "done"
-
-
-def request(channel: str = "train", kind: Kind = Kind.TASK) -> Request:
-    return Request(kind, ("a", "x"), ("b", "y"), channel, None)
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    slept: list[float] = []
-    monkeypatch.setattr("roleml.simulation.network.time.sleep", slept.append)
-    return slept
-
-
-def test_a_slow_device_computes_longer_and_waits_no_longer(slept: list[float]) -> None:
-    pace = Pacer(Device(speed=0.25))
-    assert pace(request(), lambda: spin(0.05)) == "done"
-    assert 0.15 <= slept.pop() < 0.6
-    pace(request(), lambda: threading.Event().wait(0.05))
-    assert sum(slept) < 0.05
-
-
-def test_a_handler_may_have_a_least_time(slept: list[float]) -> None:
-    pace = Pacer(Device(seconds={"train_model": 30.0}))
-    pace(request("train-model"), lambda: None)
-    assert 29 < slept.pop() <= 30
-    pace(request("test"), lambda: None)
-    pace(request("train-model", Kind.CONTROL), lambda: None)
-    assert not slept
-
-
-def test_a_handler_that_calls_its_own_actor_is_slowed_down_once(slept: list[float]) -> None:
-    pace = Pacer(Device(seconds={"outer": 1.0, "inner": 1.0}))
-    pace(request("outer"), lambda: pace(request("inner"), lambda: None))
-    assert len(slept) == 1
-
-
-def test_a_handler_that_fails_takes_its_time_too(slept: list[float]) -> None:
-    pace = Pacer(Device(seconds={"train": 1.0}))
-    with pytest.raises(ZeroDivisionError):
-        pace(request(), lambda: 1 / 0)
-    assert len(slept) == 1

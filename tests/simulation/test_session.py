@@ -15,7 +15,7 @@ from roleml.cli.main import main
 from roleml.core.builders.errors import ConfigError
 from roleml.core.role.exceptions import RoleInteractionError
 from roleml.library.roles.conductor.deployment import DeploymentError
-from roleml.simulation import Experiment, run
+from roleml.simulation import Experiment, RunEndedError, run
 from tests.programs import Program
 
 ROLES = """
@@ -133,6 +133,11 @@ def test_a_role_that_cannot_be_made_ends_it(folder: Path) -> None:
         ),
         ("seed: 3", "devices: {w1: {sped: 1}}", "experiment.devices.w1.sped: unknown key 'sped' of a device"),
         ("seed: 3", "actor: {log_level: INFO}", "'log_level' is no key that all actors can share"),
+        (
+            "seed: 3",
+            "devices: {w1: {mean_on_s: 3}}",
+            "10:18: experiment.devices.w1.mean_on_s: mean_on_s needs",
+        ),
         ("seed: 3", "actor: {name: x}", "'name' is no key that all actors can share"),
         ("profiles", "profile", "unknown key 'profile' of a run configuration"),
     ],
@@ -150,6 +155,38 @@ def test_devices_slow_it_down(folder: Path) -> None:
     outcome = run(slow)
     assert outcome.result["total"] == 14
     assert outcome.seconds >= 0.3 + 2 * 0.15  # one call after the other: there and back
+
+
+def test_devices_change_when_and_not_what(folder: Path) -> None:
+    experiment = Experiment.load(folder / "config.yaml")
+    slow = experiment.changed(
+        devices={
+            "w1": {"speed": [0.3, 0.6], "latency_ms": [1, 5], "jitter_ms": 10},
+            "w2": {"mean_on_s": 0.05, "mean_off_s": 0.05, "down_mbps": 1},
+            ".*": {"seconds": {"square": [0.01, 0.05]}},
+        }
+    )
+    assert run(slow).result == run(experiment).result == run(slow).result
+
+
+def test_the_deployment_takes_no_simulated_time(folder: Path) -> None:
+    experiment = Experiment.load(folder / "config.yaml").changed(
+        commands=["quiet"], devices={".*": {"latency_ms": 10**9}}
+    )
+    assert run(experiment).roles == 3  # and nobody is waited for in the end
+
+
+def test_a_wrong_device_file_says_where(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "devices.yaml"
+    file.write_text("w1:\n  sped: 0.5\n")
+    assert main(["simulate", str(folder / "config.yaml"), "--devices", str(file)]) == 2
+    assert f"{file}:2:3: w1.sped: unknown key 'sped' of a device; did you mean" in capsys.readouterr().err
+
+
+def test_a_conductor_that_is_none_is_refused(folder: Path) -> None:
+    file = change(folder, ".Adds", ".Worker")
+    with pytest.raises(ConfigError, match=r"experiment.conductor: Worker is no subclass of .*Conductor"):
+        run(Experiment.load(file))
 
 
 def test_without_commands_the_conductor_asks(folder: Path) -> None:
@@ -219,6 +256,108 @@ def test_an_interruption_stops_all_actors(folder: Path) -> None:
         assert program.end() == 128 + signal.SIGINT, program.text
     assert "interrupted; all actors were stopped" in program.text
     assert "Traceback" not in program.text
+
+
+def test_what_takes_long_is_cut_short_by_an_interruption(folder: Path) -> None:
+    change(folder, "seed: 3", "devices: {w1: {seconds: {square: 100000}}, w2: {latency_ms: 1.0e+8}}")
+    with Program(folder, "roleml", "simulate", "config.yaml", "--verbose") as program:
+        program.line_with("deploy completed")
+        program.interrupt()
+        assert program.end() == 128 + signal.SIGINT, program.text
+
+
+LIST = """
+profiles:
+  - name: worker
+    roles: {worker: {class: MODULE.Worker, options: {index: 3}}}
+  - name: asker
+    relationships: {worker: worker/worker}
+    roles: {asker: MODULE.Asker}
+experiment: {seed: 1, devices: {worker: {seconds: {square: 0.05}}}}
+"""
+
+ASKER = """
+
+class Asker(rml.Role, rml.Runnable):
+    def run(self):
+        square, _ = self.call("worker", "square", payloads={"data": bytes(1000)})
+        print("the square is", square, flush=True)
+"""
+
+
+@pytest.fixture
+def actor_list(folder: Path) -> Path:
+    """A list of actors that configure themselves."""
+    (module,) = folder.glob("simulated_roles_*.py")
+    module.write_text(ROLES + ASKER)
+    file = folder / "list.yaml"
+    file.write_text(LIST.replace("MODULE", module.stem))
+    return file
+
+
+def test_actors_that_configure_themselves_run_until_they_are_done(
+    actor_list: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = run(Experiment.load(actor_list))
+    assert "the square is 9" in capsys.readouterr().out
+    assert (outcome.result, outcome.actors, outcome.roles) == (None, 2, 2)
+    assert outcome.bytes_sent > 1000
+    assert outcome.messages_sent >= 2
+    assert outcome.seconds >= 0.05
+
+
+def test_a_run_that_fails_ends_it(actor_list: Path) -> None:
+    actor_list.write_text(actor_list.read_text().replace("worker/worker", "worker/waker"))
+    with pytest.raises(RunEndedError, match=r"run\(\) of asker/asker failed: .*no role named 'waker'"):
+        run(Experiment.load(actor_list))
+
+
+def test_actors_of_which_none_ends_are_refused(actor_list: Path) -> None:
+    text = actor_list.read_text()
+    actor_list.write_text(text[: text.index("  - name: asker")])
+    with pytest.raises(ConfigError, match="no role of any of these actors is Runnable"):
+        run(Experiment.load(actor_list))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (
+            "roles: {asker",
+            "rolls: {asker",
+            "list.yaml:7:5: profiles[1].rolls: unknown key 'rolls' of an actor",
+        ),
+        (
+            "name: asker",
+            "name: worker",
+            "list.yaml:5:5: profiles[1].name: there is another actor named 'worker'",
+        ),
+        (
+            "seed: 1",
+            "commands: [start]",
+            "list.yaml:8:14: experiment.commands: these actors configure themselves",
+        ),
+    ],
+)
+def test_a_wrong_list_says_where(actor_list: Path, old: str, new: str, complaint: str) -> None:
+    actor_list.write_text(actor_list.read_text().replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        Experiment.load(actor_list)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["-c", "start"], "there is no Conductor"),
+        (["--processes", "--broker", "amqp://127.0.0.1:9"], "roleml batch list.yaml --exit-when-done"),
+    ],
+)
+def test_what_a_list_of_actors_cannot_do(
+    actor_list: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    assert main(["simulate", str(actor_list), *arguments]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 @pytest.mark.broker

@@ -137,7 +137,7 @@ class BaseActor:
         return self._mailbox.traffic.sent
 
     def pace_with(self, pace: Pace) -> None:
-        """Let ``pace(request, job)`` run the handlers of services and tasks: it calls the job, once.
+        """Let ``pace(request, job)`` run the handlers of services, tasks and events: it calls the job, once.
 
         To be called before :meth:`start`. Simulations slow down handlers with it.
         """

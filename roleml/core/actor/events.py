@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from roleml.core.actor.conditions import parse_conditions
@@ -396,9 +397,11 @@ class Events:
             return  # the subscriber is ending
         started()
         origin, message = emission.origin, emission.message
+        work = partial(subscription.handler, origin.source, message.args, message.payloads)
+        target = (self._ctx.profile.name, subscription.subscriber)
         with ticket, self._ctx.activate():
             try:
-                subscription.handler(origin.source, message.args, message.payloads)
+                self._mailbox.paced(Request(Kind.EVENT, origin.source, target, origin.channel, message), work)
             except Exception:
                 logger.exception("role %s failed to handle %s", subscription.subscriber, origin)
 
