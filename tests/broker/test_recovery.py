@@ -215,7 +215,12 @@ def test_a_task_for_an_actor_that_is_switched_off_waits_for_it(
 
 @pytest.mark.timeout(120)
 def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
-    broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path
+    broker_node: Broker,
+    broker_vhost: str,
+    broker_url: str,
+    connect: Connect,
+    start_callee: StartCallee,
+    tmp_path: Path,
 ) -> None:
     caller, callee = connect(broker_url), start_callee(broker_url)
     outcome: queue.Queue[Exception | None] = queue.Queue()
@@ -237,6 +242,9 @@ def test_a_task_that_kills_its_actor_is_set_aside_and_its_caller_told(
     thread.join(DEADLINE_S)
     assert runs(tmp_path / "journal") == 3
     assert caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid
+    # where the message says that it is; the first one comes before its queue has been made
+    wait_until(lambda: messages_in(broker_node, broker_vhost, "q.worker.@dead") == 1)
+    wait_until(lambda: messages_in(broker_node, broker_vhost, "q.worker.worker.tasks") == 0)
 
 
 def test_a_task_whose_caller_has_left_is_finished_and_gone(

@@ -205,9 +205,9 @@ class Consumer:
     def ack_tasks(self, tags: Iterable[int], generation: int) -> None:
         self._connection.post(lambda: self._ack_tasks(list(tags), generation))
 
-    def declare_dead_queue(self) -> None:
-        """Make the queue for tasks that are set aside."""
-        self._begin(lambda admin: topology.dead_queue(admin, self._name), lambda error: None)
+    def declare_dead_queue(self, declared: Callable[[BaseException | None], None]) -> None:
+        """Make the queue for tasks that are set aside, then say so, in the connection's thread."""
+        self._begin(lambda admin: topology.dead_queue(admin, self._name), declared)
 
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""

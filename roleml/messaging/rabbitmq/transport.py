@@ -12,7 +12,8 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from roleml.messaging.codec import Body, Codec
@@ -452,14 +453,18 @@ class RabbitTransport(Transport):
         frame, tags = _frame(envelope, headers, body, transfers)
         if decision in (Decision.RUN, Decision.HOLD):
             self._ledger.hold(envelope.id, [tag, *tags], generation)
+        elif decision is Decision.SET_ASIDE:
+            # only then is it as safe there as it was here
+            kept = partial(self._consumer.ack_tasks, [tag, *tags], generation)
+            self._set_aside(envelope, frame, crashes, kept)
         else:
             self._consumer.ack_tasks([tag, *tags], generation)
         if decision is Decision.RUN:
             self._hand_over(envelope, frame)
-        elif decision is Decision.SET_ASIDE:
-            self._set_aside(envelope, frame, crashes)
 
-    def _set_aside(self, envelope: Envelope, frame: bytes | memoryview, crashes: int) -> None:
+    def _set_aside(
+        self, envelope: Envelope, frame: bytes | memoryview, crashes: int, kept: Callable[[], object]
+    ) -> None:
         """Put a task that kills its actor where a person finds it, and tell its caller."""
         where = f"{'/'.join(envelope.target)}.{envelope.channel}"
         text = (
@@ -467,13 +472,20 @@ class RabbitTransport(Transport):
             f"the broker keeps it in the queue {names.dead_queue(self.name)}"
         )
         logger.error("%s", text)
-        self._consumer.declare_dead_queue()
         headers = headers_of(envelope) | {"reason": text}
-        kept = bytes(frame[:WHOLE_BYTES])
-        self._publisher.publish(
-            Outgoing(names.CALL, names.dead_key(self.name), headers, kept, persistent=True)
+        dead = Outgoing(
+            names.CALL, names.dead_key(self.name), headers, bytes(frame[:WHOLE_BYTES]), persistent=True
         )
-        self._fail(envelope, text)
+        dead.on_confirm = kept
+
+        def declared(error: BaseException | None) -> None:
+            if error is not None:
+                logger.error("actor %s cannot make the queue for it: %s", self.name, error)
+            self._publisher.publish(dead)
+            self._fail(envelope, text)
+
+        # The other connection publishes: before the queue is there, it would publish to nowhere.
+        self._consumer.declare_dead_queue(declared)
 
     def _fail(self, request: Envelope, text: str) -> None:
         """Answer a request that does not get as far as the actor."""
