@@ -1,8 +1,8 @@
 """AD-PSGD: peers train all the time, and average with a neighbour now and then, waiting for no one else.
 
 Lian, Zhang, Zhang, Liu, "Asynchronous Decentralized Parallel Stochastic Gradient Descent", ICML 2018
-(arXiv:1710.06952), algorithm 1. So that no two peers wait for each other in a circle, the graph is bipartite
-(section 4.2 there): active peers begin an exchange, passive ones answer.
+(arXiv:1710.06952), algorithm 1. So that no two peers wait for each other in a circle, the graph is
+bipartite, as is proposed there: active peers begin an exchange, passive ones answer.
 """
 
 from __future__ import annotations

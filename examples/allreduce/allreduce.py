@@ -1,7 +1,7 @@
 """Ring all-reduce: each member sends to the next one only, and all end up with the mean of the gradients.
 
 Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", Journal of
-Parallel and Distributed Computing 69(2), 2009, section 4. Each member sends 2 (n-1)/n times the
+Parallel and Distributed Computing 69(2), 2009. Each member sends 2 (n-1)/n times the
 gradients, whatever n is.
 """
 

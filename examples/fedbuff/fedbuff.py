@@ -1,8 +1,8 @@
 """FedBuff: asynchronous federated learning. The server makes a step whenever its buffer of updates is full.
 
 Nguyen, Malik, Zhan, Yousefpour, Rabbat, Malek, Huba, "Federated Learning with Buffered Asynchronous
-Aggregation", AISTATS 2022 (arXiv:2106.06639), algorithms 1 and 2, with updates weighed by 1/sqrt(1 +
-staleness) (appendix D).
+Aggregation", AISTATS 2022 (arXiv:2106.06639), algorithms 1 and 2, with updates that count 1/sqrt(1 +
+staleness).
 """
 
 from __future__ import annotations
