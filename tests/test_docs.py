@@ -13,6 +13,7 @@ import pytest
 
 import roleml.essentials as rml
 from roleml.core.builders.spec import json_schema
+from roleml.library.roles.conductor.types import validate_run_spec_template
 from roleml.shared.yml import load_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,13 @@ def test_the_configurations_in_the_manual_are_valid(page: Path, tmp_path: Path) 
             continue  # the files it includes are not there
         file = tmp_path / f"{number}.yaml"
         file.write_text(block, encoding="utf-8")
-        jsonschema.validate(load_yaml(str(file)), json_schema())
+        content = load_yaml(str(file))
+        if "profiles" in content:
+            validate_run_spec_template(content)
+        else:  # an actor, or some of its roles
+            jsonschema.validate(
+                content if "name" in content else {"name": "a", "roles": content}, json_schema()
+            )
 
 
 def test_the_broken_configuration_in_the_manual_is_refused_as_shown(

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import roleml.essentials as rml
-from roleml.cli.demo import session
+from roleml.cli import session
 from roleml.cli.main import main
 from roleml.shared.yml import load_yaml
 
@@ -126,17 +128,22 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert "is a file; name a folder" in capsys.readouterr().err
 
 
-def start_demo(output: Path, *arguments: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started_demo(output: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "roleml", "demo", "--output", str(output), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    return subprocess.Popen(
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=output
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # a test that fails leaves nothing running
 
 
 def test_the_output_of_a_pipe_is_plain_lines_that_name_the_plot(tmp_path: Path) -> None:
-    process = start_demo(tmp_path, "--rounds", "2")
-    out, err = process.communicate(timeout=25)
+    with started_demo(tmp_path, "--rounds", "2") as process:
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert err == ""
     assert "\x1b" not in out
@@ -146,13 +153,13 @@ def test_the_output_of_a_pipe_is_plain_lines_that_name_the_plot(tmp_path: Path) 
 
 
 def test_an_interruption_stops_cleanly_and_keeps_what_there_is(tmp_path: Path) -> None:
-    process = start_demo(tmp_path, "--rounds", "100000")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("round"):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=25)
+    with started_demo(tmp_path, "--rounds", "100000") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("round"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "interrupted" in out
     assert "Traceback" not in out + err
