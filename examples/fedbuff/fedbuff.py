@@ -47,6 +47,7 @@ class BufferedServer(rml.Role):
         super().__init__()
         self.buffer_size, self.concurrency, self.server_lr = buffer_size, concurrency, server_lr
         self.version = 0
+        self.stalenesses: list[int] = []
         self.arrivals: queue.SimpleQueue[tuple[rml.RoleInstanceID, int, Any]] = queue.SimpleQueue()
 
     @rml.Task(expand=True)
@@ -55,24 +56,27 @@ class BufferedServer(rml.Role):
         random.shuffle(idle)
         for client in [idle.pop() for _ in range(self.concurrency)]:
             self.begin(client)
-        stalenesses: list[int] = []
         result: dict[str, Any] = {}
         while self.version < num_steps:
-            buffer: list[tuple[float, Any]] = []
-            while len(buffer) < self.buffer_size:
-                client, version, task = self.arrivals.get()
-                idle.insert(random.randrange(len(idle) + 1), client)
-                self.begin(idle.pop())
-                if failure := task.exception():
-                    self.logger.warning("%s is left out: %s", client, failure)
-                    continue
-                stalenesses.append(self.version - version)
-                buffer.append((staleness_weight(stalenesses[-1]), task.result()))
-            self.apply(buffer)
+            self.apply(self.fill_buffer(idle))
             result = self.model().test(self.dataset())
             self.logger.info("step %d test result is: %s", self.version, result)
             self.step_completed.emit(args={"step": self.version, "result": result})
-        return {"rounds": num_steps, **result, "max_staleness": max(stalenesses)}
+        return {"rounds": num_steps, **result, "max_staleness": max(self.stalenesses)}
+
+    def fill_buffer(self, idle: list[rml.RoleInstanceID]) -> list[tuple[float, Any]]:
+        """The next updates, as they come, with what each counts. Whoever returns makes room for another."""
+        buffer: list[tuple[float, Any]] = []
+        while len(buffer) < self.buffer_size:
+            client, version, task = self.arrivals.get()
+            idle.insert(random.randrange(len(idle) + 1), client)
+            self.begin(idle.pop())
+            if failure := task.exception():
+                self.logger.warning("%s is left out: %s", client, failure)
+                continue
+            self.stalenesses.append(self.version - version)
+            buffer.append((staleness_weight(self.stalenesses[-1]), task.result()))
+        return buffer
 
     def begin(self, client: rml.RoleInstanceID) -> None:
         version = self.version

@@ -221,12 +221,37 @@ def test_a_step_of_fedbuff_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch)
     assert server.version == 1
 
 
-def test_stale_updates_are_seen_where_devices_are_slow() -> None:
-    experiment = Experiment.load(HERE / "fedbuff/config.yaml").quieter()
-    slow = experiment.changed(
-        commands=["start --num_steps 6"], devices={"client[1-3]": {"seconds": {"train": 0.5}}}
-    )
-    assert run(slow).result["max_staleness"] > 1
+class Done:
+    """A task that has ended."""
+
+    def __init__(self, value: Any, error: Exception | None = None) -> None:
+        self.value, self.error = value, error
+
+    def exception(self) -> Exception | None:
+        return self.error
+
+    def result(self) -> Any:
+        return self.value
+
+
+def test_stale_updates_of_fedbuff_count_less_and_failures_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    fedbuff = module_of("fedbuff", "fedbuff", monkeypatch)
+    server = fedbuff.BufferedServer(buffer_size=3)
+    begun: list[str] = []
+    server.begin = begun.append
+    server.version = 8
+    for client, version, task in [
+        ("a", 8, Done("new")),
+        ("b", 5, Done("old")),
+        ("c", 8, Done(None, RuntimeError("gone"))),
+        ("d", 0, Done("ancient")),
+    ]:
+        server.arrivals.put((client, version, task))
+    idle = ["e"]
+    assert server.fill_buffer(idle) == [(1.0, "new"), (0.5, "old"), (1 / 3, "ancient")]
+    assert server.stalenesses == [0, 3, 8]
+    assert len(begun) == 4  # as many are busy as before
+    assert len(idle) == 1
 
 
 def test_split_learning_is_training_the_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
