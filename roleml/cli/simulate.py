@@ -124,7 +124,8 @@ def summary(path: Path, outcome: Outcome) -> str:
     )
     result = outcome.result
     if isinstance(result, Mapping):
-        return f"{line}\n  " + ", ".join(f"{key} {_shown(value)}" for key, value in result.items())
+        shown = {key: value for key, value in result.items() if not isinstance(value, Mapping | list)}
+        return f"{line}\n  " + ", ".join(f"{key} {_shown(value)}" for key, value in shown.items())
     return line if result is None else f"{line}\n  {result}"
 
 

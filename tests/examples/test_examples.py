@@ -15,6 +15,8 @@ import pytest
 import torch
 
 import roleml.essentials as rml
+from examples.consensus import draw as consensus_draw
+from examples.consensus import main as consensus_main
 from examples.table import ACCURACY, EXAMPLES, HERE, Example, main, table
 from examples.table import run as run_example
 from roleml.core.role.elements import ElementImplementation
@@ -136,6 +138,22 @@ def test_peers_approach_consensus(config: str) -> None:
     short, long = (carry_out(config, f"start --num_rounds {n}").result for n in (1, 6))
     assert short["spread_before"] == long["spread_before"] > 0.1
     assert long["spread_after"] < short["spread_after"] < short["spread_before"]
+
+
+def test_consensus_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn: dict[str, Any] = {}
+
+    def draw(spreads: Any, file: Path) -> None:
+        drawn.update(spreads)
+        consensus_draw(spreads, file)
+
+    monkeypatch.setattr("examples.consensus.draw", draw)
+    assert consensus_main(["--rounds", "1", "--output", str(tmp_path / "new" / "plot.png")]) == 0
+    assert (tmp_path / "new" / "plot.png").stat().st_size > 10_000
+    assert set(drawn) == {"gossip learning", "AD-PSGD"}
+    assert "gossip learning: from 0.1242 to" in capsys.readouterr().out
 
 
 class Source(rml.Role):

@@ -58,6 +58,7 @@ class PeersConductor(Conductor):
             "accuracy": sum(accuracies) / len(accuracies),
             "spread_before": self.spreads[0],
             "spread_after": self.spreads[-1],
+            "spreads": list(self.spreads),
         }
 
     def starting(self) -> list[RoleInstanceID]:
