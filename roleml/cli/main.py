@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import roleml
 from roleml.cli import batch, run, simulate
 from roleml.cli.broker import command as broker
+from roleml.cli.check import command as check
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo import command as demo
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, broker]
+COMMANDS = [demo, run, batch, simulate, check, broker]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -104,6 +104,11 @@ class RoleBuilder:
         self.impls: dict[str, ElementImplementation] = {}
         self._cls: type[Role] | None = None
 
+    @property
+    def role_class(self) -> type[Role] | None:
+        """The class, once everything was resolved."""
+        return self._cls
+
     def resolve(self, problems: Problems) -> None:
         """Import what the configuration names and check it against the role class; note what is wrong."""
         if self._cls is not None:

@@ -1,0 +1,64 @@
+"""Configurations of actors: one, or a list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from roleml.cli.check.findings import Findings, problems_of
+from roleml.cli.check.fitting import ActorView, Check, Member, items, listed
+from roleml.core.builders.actor import ActorBuilder
+from roleml.core.builders.errors import Problems
+from roleml.core.builders.spec import ACTOR
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import KeyPath
+
+__all__ = ["ActorsCheck"]
+
+
+class ActorsCheck(Check):
+    """One actor's configuration, or a list of them."""
+
+    def check(self) -> Findings:
+        several = "profiles" in self.config
+        self.whole = several
+        configs: list[tuple[Any, KeyPath]] = [(self.config, ())]
+        if several:
+            if not isinstance(self.config["profiles"], list) or not self.config["profiles"]:
+                self.error(("profiles",), "'profiles' is a list of actor configurations")
+                return self.findings
+            configs = [(each, ("profiles", i)) for i, each in enumerate(self.config["profiles"])]
+        for config, path in configs:
+            self._add(config, path)
+        self.fit_together()
+        return self.findings
+
+    def _add(self, config: Any, path: KeyPath) -> None:
+        problems = Problems(self.marks)
+        ACTOR.check(config, path, problems)
+        self.findings.errors.extend(problems_of(problems))
+        if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
+            return
+        name = config["name"]
+        if name in self.actors:
+            text = f"an actor is named {name!r} already: names are addresses"
+            self.error((*path, "name"), text, at_value=True)
+            return
+        actor = self.actors[name] = ActorView(name, path)
+        for role_name, spec in items(config.get("roles")):
+            actor.roles[role_name] = self.role(role_name, spec, (*path, "roles", role_name))
+        for relationship, members in items(config.get("relationships")):
+            at = (*path, "relationships", relationship)
+            builder = ActorBuilder()
+            several = [members] if isinstance(members, str) else listed(members)
+            for i, text in enumerate(several):
+                where = at if isinstance(members, str) else (*at, i)
+                try:
+                    instance = builder._parse_instance_name(text, name)
+                except (ValueError, TypeError, AttributeError) as e:
+                    self.error(where, str(e), at_value=True)
+                else:
+                    actor.relationships.setdefault(relationship, []).append(Member(instance, where))
+        for alias, original in items(config.get("relationship_links")):
+            actor.links[alias] = (str(original), (*path, "relationship_links", alias))
