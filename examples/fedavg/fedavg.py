@@ -34,6 +34,8 @@ class FedAvgConductor(Conductor):
 class MyServerInitiator(ServerInitiator):
     """The server starts it, when enough clients have registered."""
 
+    run_ended = rml.Event()
+
     def __init__(
         self,
         min_clients: int = 10,
@@ -47,7 +49,12 @@ class MyServerInitiator(ServerInitiator):
         self.run_options = {"num_rounds": num_rounds, "select_ratio": select_ratio, "count": count}
 
     def start_impl(self) -> None:
-        self.call_task("coordinator", "run", self.run_options)
+        self.call_task("coordinator", "run", self.run_options).add_done_callback(self.tell)
+
+    def tell(self, task: rml.TaskInvocation) -> None:
+        error = task.exception()
+        result = {"error": str(error)} if error else task.result()
+        self.run_ended.emit(args={"rounds": self.run_options["num_rounds"], "result": result})
 
 
 class MyClientInitiator(ClientInitiator):
@@ -60,17 +67,15 @@ class WaitingConductor(Conductor):
     def __init__(self) -> None:
         super().__init__("FL")
         self.cli.add_command("wait", self.wait, expand_arguments=True)
-        self.last: Any = None
-        self.end: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.end: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
-    @rml.EventHandler("coordinator", "round-completed", expand=True)
-    def on_round(self, _: rml.RoleInstanceID, result: Any = None, **__: Any) -> None:
-        self.last = result
-
-    @rml.EventHandler("coordinator", "fl-completed", expand=True)
-    def on_end(self, _: rml.RoleInstanceID, rounds: int) -> None:
-        self.end.put(rounds)
+    @rml.EventHandler("initiator", "run-ended", expand=True)
+    def on_end(self, _: rml.RoleInstanceID, rounds: int, result: dict[str, Any]) -> None:
+        self.end.put({"rounds": rounds, **result})
 
     def wait(self) -> dict[str, Any]:
-        """Wait until the run that began by itself is over."""
-        return {"rounds": self.end.get(), **self.last}
+        """Wait until the run that begins by itself is over."""
+        result = self.end.get()
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        return result

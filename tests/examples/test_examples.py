@@ -116,6 +116,14 @@ def test_the_table_is_aligned() -> None:
     assert len({len(line) for line in lines}) == 1
 
 
+def test_a_run_that_began_by_itself_and_fails_is_told(tmp_path: Path) -> None:
+    experiment = Experiment.load(HERE / "fedavg/config-registration.yaml").quieter()
+    config: Any = experiment.config
+    config["roles"]["server"]["initiator"]["options"]["select_ratio"] = 0.01  # of ten clients: none
+    with pytest.raises(RuntimeError, match="cannot select 0 of the 10"):
+        run(experiment)
+
+
 # the algorithms
 
 
