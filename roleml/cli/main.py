@@ -12,10 +12,11 @@ from roleml.cli.broker import command as broker
 from roleml.cli.check import command as check
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo import command as demo
+from roleml.cli.graph import command as graph
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, check, broker]
+COMMANDS = [demo, run, batch, simulate, check, graph, broker]
 
 
 def parser() -> argparse.ArgumentParser:

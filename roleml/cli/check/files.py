@@ -10,19 +10,24 @@ from pathlib import Path
 
 from roleml.cli.check.actors import ActorsCheck
 from roleml.cli.check.findings import Findings
-from roleml.cli.check.fitting import mappings
+from roleml.cli.check.fitting import Check, mappings
 from roleml.cli.check.runs import RunCheck
 from roleml.core.builders.spec import ACTOR
 from roleml.library.roles.conductor.types import RUN, TEMPLATE
 
-__all__ = ["check_file"]
+__all__ = ["check_file", "read"]
 
 #: keys that only a run configuration has
 _RUN_KEYS = (set(RUN.fields) | set(TEMPLATE.fields)) - set(ACTOR.fields) - {"profiles"}
 
 
 def check_file(path: str | os.PathLike[str]) -> Findings:
-    """Check an actor's configuration, a list of actors under ``profiles``, or a run configuration.
+    """What is wrong with a file. Imports and raises as `read`."""
+    return read(path).findings
+
+
+def read(path: str | os.PathLike[str]) -> Check:
+    """Read and check an actor's configuration, a list of actors under ``profiles``, or a run configuration.
 
     The modules that it names are imported, and nothing is built or connected. Classes are looked for in the
     configured `src`, in the folder of the file, and where Python looks.
@@ -43,8 +48,11 @@ def check_file(path: str | os.PathLike[str]) -> Findings:
         if _RUN_KEYS & set(config) or (
             "profiles" in config and not any("roles" in each for each in mappings(config["profiles"]))
         ):
-            return RunCheck(config, marks).check()
-        return ActorsCheck(config, marks).check()
+            check: Check = RunCheck(config, marks)
+        else:
+            check = ActorsCheck(config, marks)
+        check.check()
+        return check
 
 
 @contextmanager

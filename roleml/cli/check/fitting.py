@@ -61,6 +61,10 @@ class Check:
         #: whether all actors that there are, are in the file
         self.whole = True
 
+    def check(self) -> Findings:
+        """Look at everything."""
+        raise NotImplementedError
+
     def error(self, path: KeyPath, text: str, *, at_value: bool = False) -> None:
         self.findings.errors.append(self._problem(path, text, at_value=at_value))
 

@@ -26,6 +26,8 @@ _PROFILES = ("profiles", "profiles_separate", "profiles_individual")
 class RunCheck(Check):
     """A run configuration."""
 
+    _conductor = Hosted(None, ("experiment",))
+
     def check(self) -> Findings:
         fixed = self.config.get("fixed") is True
         try:
@@ -72,7 +74,7 @@ class RunCheck(Check):
             self.findings.errors.extend(problems_of(problems))
         conductor = section.get("conductor") if isinstance(section, Mapping) else None
         if conductor is not None:
-            self.role(CONDUCTOR, conductor, ("experiment", "conductor"))
+            self._conductor = self.role(CONDUCTOR, conductor, ("experiment", "conductor"))
 
     def _check_patterns(self, fixed: bool) -> None:
         if fixed:
@@ -110,7 +112,7 @@ class RunCheck(Check):
             expect(pattern, everyone, ("deployment_order", i), at_value=True)
 
     def _place_roles(self, checked: Mapping[tuple[str, str], Hosted], fixed: bool) -> None:
-        self.actors[CONDUCTOR].roles[CONDUCTOR] = Hosted(None, ("experiment",))
+        self.actors[CONDUCTOR].roles[CONDUCTOR] = self._conductor
         batch = [each["name"] for each in mappings(self.config.get("profiles")) if "name" in each]
         for (pattern, role_name), hosted in checked.items():
             try:
