@@ -12,11 +12,12 @@ from roleml.cli.broker import command as broker
 from roleml.cli.check import command as check
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo import command as demo
+from roleml.cli.doctor import command as doctor
 from roleml.cli.graph import command as graph
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, check, graph, broker]
+COMMANDS = [demo, run, batch, simulate, check, graph, doctor, broker]
 
 
 def parser() -> argparse.ArgumentParser:

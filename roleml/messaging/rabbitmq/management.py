@@ -1,4 +1,4 @@
-"""The one call to RabbitMQ's management API that provisioning needs."""
+"""RabbitMQ's management API, as far as it is needed."""
 
 from __future__ import annotations
 
@@ -8,51 +8,68 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from roleml.messaging.exceptions import MsgConnectionError
 
-__all__ = ["import_definitions"]
+__all__ = ["ManagementAPI", "import_definitions"]
 
 TIMEOUT_S = 60.0
 
 
-def import_definitions(url: str, definitions: Mapping[str, Any], *, password: str | None = None) -> None:
-    """Add to, and overwrite on, the broker whose management API is at ``http[s]://user[:password]@host[:port]``.
-
-    The user needs the tag ``administrator``. ``password`` is for a URL without one.
+class ManagementAPI:
+    """The API at ``http[s]://user[:password]@host[:port]``. ``password`` is for a URL without one.
 
     Raises:
         ValueError: the URL is not of this form.
-        MsgConnectionError: the broker is not there, or refuses.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(
-            f"{parts.scheme}://{parts.hostname} is no management URL: it is http[s]://user@host:15672"
-        )
-    host = parts.netloc.rpartition("@")[2]
-    target = urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/api/definitions", "", ""))
-    user = unquote(parts.username or "guest")
-    given = password if parts.password is None else unquote(parts.password)
-    login = base64.b64encode(f"{user}:{given or 'guest'}".encode()).decode()
-    request = urllib.request.Request(
-        target,
-        json.dumps(definitions).encode(),
-        {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
-        method="POST",
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            response.read()
-    except urllib.error.HTTPError as e:
-        with e:
-            text = e.read().decode(errors="replace")[:500]
-        raise MsgConnectionError(f"{target} refuses user {user!r}: {e.code} {text}{_advice(e.code)}") from e
-    except OSError as e:
-        raise MsgConnectionError(
-            f"cannot reach {target}: {e}; is the plugin on (rabbitmq-plugins enable rabbitmq_management)?"
-        ) from e
+
+    def __init__(self, url: str, *, password: str | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                f"{parts.scheme}://{parts.hostname} is no management URL: it is http[s]://user@host:15672"
+            )
+        host = parts.netloc.rpartition("@")[2]
+        self._base = urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/api", "", ""))
+        self._user = unquote(parts.username or "guest")
+        given = password if parts.password is None else unquote(parts.password)
+        self._login = base64.b64encode(f"{self._user}:{given or 'guest'}".encode()).decode()
+
+    def __str__(self) -> str:
+        return self._base
+
+    def get(self, *path: str) -> Any:
+        """What is at a path, decoded. Raises MsgConnectionError: the broker is not there, or refuses."""
+        return json.loads(self._ask("GET", path, None))
+
+    def post(self, *path: str, body: Any) -> None:
+        """Send something to a path. Raises as `get`."""
+        self._ask("POST", path, json.dumps(body).encode())
+
+    def _ask(self, method: str, path: tuple[str, ...], data: bytes | None) -> bytes:
+        target = "/".join([self._base, *(quote(part, safe="") for part in path)])
+        headers = {"Authorization": f"Basic {self._login}", "Content-Type": "application/json"}
+        request = urllib.request.Request(target, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                answer: bytes = response.read()
+                return answer
+        except urllib.error.HTTPError as e:
+            with e:
+                text = e.read().decode(errors="replace")[:500]
+            raise MsgConnectionError(
+                f"{target} refuses user {self._user!r}: {e.code} {text}{_advice(e.code)}"
+            ) from e
+        except OSError as e:
+            raise MsgConnectionError(
+                f"cannot reach {target}: {e}; is the plugin on (rabbitmq-plugins enable rabbitmq_management)?"
+            ) from e
+
+
+def import_definitions(url: str, definitions: Mapping[str, Any], *, password: str | None = None) -> None:
+    """Add to, and overwrite on, a broker; the user needs the tag ``administrator``. See `ManagementAPI`."""
+    ManagementAPI(url, password=password).post("definitions", body=definitions)
 
 
 def _advice(code: int) -> str:
