@@ -14,10 +14,11 @@ from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo import command as demo
 from roleml.cli.doctor import command as doctor
 from roleml.cli.graph import command as graph
+from roleml.cli.observe import call, tail
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, check, graph, doctor, broker]
+COMMANDS = [demo, run, batch, simulate, check, graph, call, tail, doctor, broker]
 
 
 def parser() -> argparse.ArgumentParser:
