@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika.exceptions
 import pytest
 
 from roleml.cli.broker.node import free_ports, is_free
 from roleml.cli.broker.private import MANAGEMENT_OFFSET
 from roleml.cli.broker.server import Server
+from tests.actors import wait_until
 from tests.broker.client import channel_to
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,9 +74,20 @@ def test_three_nodes_form_a_cluster_that_outlives_one_of_them(folder: Path, brok
     os.kill(up["pids"][0], 9)
     # the first address of the URL is that of a node which is gone
     hosts = up["url"].rpartition("@")[2].removesuffix("/roleml").split(",")
-    with channel_to(up["url"].replace(",".join(hosts), hosts[1])) as channel:
-        channel.exchange_declare("rml.call", passive=True)
-        channel.queue_declare("rml.untaken", passive=True)
+    other = up["url"].replace(",".join(hosts), hosts[1])
+    wait_until(lambda: serves(other), 60.0)  # the two that are left agree on it first
+
+
+def serves(url: str) -> bool:
+    """Whether a node has the shared exchange, and makes queues; those of a lost node are lost with it."""
+    try:
+        with channel_to(url) as channel:
+            channel.exchange_declare("rml.call", passive=True)
+            channel.queue_declare("mine", exclusive=True)
+            channel.basic_publish("", "mine", b"x")
+            return channel.basic_get("mine", auto_ack=True)[2] == b"x"
+    except pika.exceptions.AMQPError:
+        return False
 
 
 def test_it_says_how_it_is_used(tmp_path: Path) -> None:
