@@ -15,6 +15,7 @@ from roleml.cli.check.contradictions import never
 from roleml.cli.check.files import check_file
 from roleml.cli.main import main
 from roleml.core.actor.conditions import parse_conditions
+from roleml.core.logs import configure_logging
 
 ROLES = """
 import roleml.essentials as rml
@@ -153,6 +154,7 @@ def test_what_is_right_passes(folder: Path, capsys: pytest.CaptureFixture[str]) 
 def test_all_mistakes_of_a_run_configuration_are_found_at_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    configure_logging("any")  # what the log of a process says must not get between the findings
     assert main(["check", write(folder, WRONG), "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)
     shown = "\n".join(f"{r['line']}:{r['column']} {r['severity']} {r['text']}" for r in rows)

@@ -142,7 +142,9 @@ class RunCheck(Check):
             }
             rules |= {key: self.config.get(key) for key in ("relationship_rules", "relationship_links")}
             try:
-                spec = expand(rules, CONDUCTOR)
+                spec = expand(
+                    rules, CONDUCTOR, warn=lambda _: None
+                )  # _check_patterns reports them, with places
             except (ValueError, TypeError, KeyError, AttributeError):  # wrong in form, which is reported
                 return
             for actor_name, relationships in (spec.get("relationships") or {}).items():

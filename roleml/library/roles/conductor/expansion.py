@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from roleml.library.roles.conductor.helpers import apply_templates, detect_templates, match_actors
@@ -16,14 +16,19 @@ __all__ = ["expand"]
 logger = logging.getLogger("roleml.conductor")
 
 
-def expand(template: RunSpecTemplate | Mapping[str, Any], conductor: str) -> RunSpec:
+def expand(
+    template: RunSpecTemplate | Mapping[str, Any],
+    conductor: str,
+    *,
+    warn: Callable[[str], object] = logger.warning,
+) -> RunSpec:
     """What a valid template says for each actor. ``conductor`` is the actor that deploys.
 
     Patterns of roles look at ``profiles`` and the conductor, those of connections and relationships at
     ``profiles_separate`` too, and what they look for among all actors. Actors come in the order of the
-    profiles. The template itself is not modified. A pattern that matches nobody is reported in the log.
+    profiles. The template itself is not modified. A pattern that matches nobody is given to ``warn``, which logs.
     """
-    actors = _Actors(template, conductor)
+    actors = _Actors(template, conductor, warn)
     spec: dict[str, Any] = {
         "profiles": actors.profiles,
         "roles": _roles(template.get("roles") or {}, actors),
@@ -41,7 +46,8 @@ def expand(template: RunSpecTemplate | Mapping[str, Any], conductor: str) -> Run
 class _Actors:
     """Who there is, as patterns see it."""
 
-    def __init__(self, template: Mapping[str, Any], conductor: str) -> None:
+    def __init__(self, template: Mapping[str, Any], conductor: str, warn: Callable[[str], object]) -> None:
+        self._warn = warn
         groups = [
             [profile for profile in template.get(key) or () if profile["name"] != conductor]
             for key in ("profiles", "profiles_separate", "profiles_individual")
@@ -61,7 +67,7 @@ class _Actors:
         if not found:
             near = nearest(pattern, among)
             hint = f"; the nearest is {near}" if near else ""
-            logger.warning("%s: %r matches none of the %d actors%s", where, pattern, len(among), hint)
+            self._warn(f"{where}: {pattern!r} matches none of the {len(among)} actors{hint}")
         return found
 
 
