@@ -26,7 +26,8 @@ def expand(
 
     Patterns of roles look at ``profiles`` and the conductor, those of connections and relationships at
     ``profiles_separate`` too, and what they look for among all actors. Actors come in the order of the
-    profiles. The template itself is not modified. A pattern that matches nobody is given to ``warn``, which logs.
+    profiles. The template itself is not modified. What ``warn`` gets names a pattern that matches nobody;
+    it goes to the log.
     """
     actors = _Actors(template, conductor, warn)
     spec: dict[str, Any] = {
