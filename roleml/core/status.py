@@ -231,6 +231,12 @@ class StatusControl:
         operations[status]()
 
     @property
+    def executing(self) -> int:
+        """How many executions there are."""
+        with self._mutex:
+            return len(self._tickets)
+
+    @property
     def is_declared(self) -> bool:
         """Whether the channels of the object are known: from DECLARED until its termination begins."""
         return self._status in Status.DECLARED_COMPATIBLE

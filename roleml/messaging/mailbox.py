@@ -126,6 +126,12 @@ class Mailbox:
         return self._transport
 
     @property
+    def unanswered(self) -> list[Pending]:
+        """What was asked of other actors and is not answered yet, the oldest first."""
+        with self._lock:
+            return list(self._pending.values())
+
+    @property
     def lanes(self) -> Lanes:
         return self._lanes
 
@@ -152,6 +158,7 @@ class Mailbox:
             Exception: what a local target raised, as it is.
         """
         if target[0] == self.name:
+            self._count(kind, source, target, channel)
             return self._admit(Request(kind, source, target, channel, content))()
         (pending,) = self.post(kind, source, [target], channel, content)
         pending.wait()
@@ -168,6 +175,7 @@ class Mailbox:
             if pending.refused:
                 pending.value()
             return pending
+        self._count(Kind.TASK, source, target, channel)
         job = self._admit(Request(Kind.TASK, source, target, channel, content))
         pending = Pending("", Kind.TASK, target, channel)
         pending.accept()
@@ -185,6 +193,8 @@ class Mailbox:
         pendings = [
             Pending(f"{self._life}-{next(self._numbers)}", kind, target, channel) for target in targets
         ]
+        for target in targets:
+            self._count(kind, source, target, channel)
         remote = [pending for pending in pendings if pending.target[0] != self.name]
         if remote:
             body = self._codec.encode(content)
@@ -206,6 +216,10 @@ class Mailbox:
         body = self._codec.encode(content)
         self.traffic.count(body.nbytes)
         self._transport.publish(self._sealed([envelope], body)[0], body, stamps)
+
+    def _count(self, kind: Kind, source: Address, target: Address, channel: str) -> None:
+        if kind is not Kind.CONTROL:
+            self.traffic.called(source[1], target, channel)
 
     def _send(self, envelopes: list[Envelope], body: Body) -> None:
         self.traffic.count(body.nbytes)

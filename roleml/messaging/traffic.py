@@ -1,11 +1,17 @@
-"""What an actor has sent."""
+"""What an actor has sent, and whom it has called."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import NamedTuple
 
-__all__ = ["Sent", "Traffic"]
+from roleml.messaging.envelope import Address
+
+__all__ = ["Called", "Sent", "Traffic"]
+
+#: How many different calls are told apart; what goes beyond is counted with an empty channel.
+MOST_CALLS = 1000
 
 
 class Sent(NamedTuple):
@@ -18,6 +24,14 @@ class Sent(NamedTuple):
     nbytes: int = 0
 
 
+class Called(NamedTuple):
+    """Which endpoint of an actor called what of whom."""
+
+    source: str
+    target: Address
+    channel: str
+
+
 class Traffic:
     """Counts it, for any number of threads."""
 
@@ -25,11 +39,26 @@ class Traffic:
         self._lock = threading.Lock()
         self._messages = 0
         self._nbytes = 0
+        self._calls: Counter[Called] = Counter()
 
     def count(self, nbytes: int) -> None:
         with self._lock:
             self._messages += 1
             self._nbytes += nbytes
+
+    def called(self, source: str, target: Address, channel: str) -> None:
+        """A service or task was called, here or elsewhere."""
+        called = Called(source, target, channel)
+        with self._lock:
+            if called not in self._calls and len(self._calls) >= MOST_CALLS:
+                called = Called(source, ("", ""), "")
+            self._calls[called] += 1
+
+    @property
+    def calls(self) -> Counter[Called]:
+        """How often each was called so far."""
+        with self._lock:
+            return self._calls.copy()
 
     @property
     def sent(self) -> Sent:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 from roleml.messaging.codec import Body
@@ -18,6 +18,7 @@ from roleml.messaging.filters import Filters, Stamps
 __all__ = [
     "SCHEMES",
     "Absence",
+    "Arriving",
     "Presence",
     "Receiver",
     "Transport",
@@ -42,6 +43,14 @@ class Absence(Enum):
     NOT_BOUND = "the actor is there, and does not serve that"
     STOPPED = "this actor has left the broker"
     DISABLED = "network messaging is disabled on this actor"
+
+
+class Arriving(NamedTuple):
+    """A payload under way: from whom, how many bytes of it are here, and of how many, if that is known."""
+
+    source: str
+    nbytes: int
+    total: int | None
 
 
 class Receiver(Protocol):
@@ -166,6 +175,16 @@ class Transport(ABC):
     @abstractmethod
     def announce(self, state: Presence) -> None:
         """Tell the watchers of this actor."""
+
+    @property
+    def arriving(self) -> Sequence[Arriving]:
+        """Payloads that have come in part, as far as it can be told."""
+        return ()
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many messages were turned away, by reason."""
+        return {}
 
     @abstractmethod
     def stop(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,9 @@ from roleml.core.actor.events import Events, Handler
 from roleml.core.actor.failures import describe
 from roleml.core.actor.following import Following
 from roleml.core.actor.group.calls import GroupCalls, GroupMode
+from roleml.core.actor.handled import Handled
 from roleml.core.actor.native import NATIVE_ROLE_NAME, NativeRole
+from roleml.core.actor.reports import REPORT, Inquiry, Report, Reports
 from roleml.core.actor.runnables import Runnables
 from roleml.core.actor.status import RoleStatusManager
 from roleml.core.context import ActorProfile, Context, RoleInstanceID, check_name
@@ -93,14 +96,20 @@ class BaseActor:
         )
         self._mailbox = mailbox
         self._elements = Elements(context.workdir)
-        self._calls = Calls(context, mailbox, self.role_status_manager)
+        handled = Handled()
+        self._calls = Calls(context, mailbox, self.role_status_manager, handled)
         self._group_calls = GroupCalls(self._calls, mailbox, collective)
-        self._events = Events(context, mailbox, self.role_status_manager)
+        self._events = Events(context, mailbox, self.role_status_manager, handled)
         self._following = Following(context, mailbox, self._events)
-        self._runnables = Runnables(context)
+        self._runnables = Runnables(context, handled)
+        self._reports = Reports(
+            context, mailbox, self.role_status_manager, self._events, handled, self._roles, time.monotonic()
+        )
+        self._inquiry = Inquiry(context.profile.name, mailbox)
         self._controls: dict[str, Callable[[Request], Any]] = {
             **self._events.controls(),
             EXPLAIN: self._calls.explain,
+            REPORT: lambda _: self.report(),
             "handshake": self._greeted,
             "handwave": self._left_by,
         }
@@ -135,6 +144,23 @@ class BaseActor:
     def sent(self) -> Sent:
         """What this actor has sent through its broker."""
         return self._mailbox.traffic.sent
+
+    def report(self) -> Report:
+        """How this actor is, in types of JSON: the status of each role, what it handled, whom it calls, whom
+        it waits for, payloads that are arriving, what was rejected, and the last failure.
+
+        Every actor of the same broker may ask for it; args, payloads and elements are not in it.
+        """
+        return self._reports.make()
+
+    def reports_of(
+        self, actors: Collection[str], timeout_s: float = 5.0
+    ) -> dict[str, Report | MessagingError | None]:
+        """The reports of other actors; an error for one that is not there, ``None`` for one that is silent.
+
+        Waits up to ``timeout_s`` for all together. Who was silent is not asked again before it has answered.
+        """
+        return self._inquiry.ask(actors, timeout_s)
 
     def pace_with(self, pace: Pace) -> None:
         """Let ``pace(request, job)`` run the handlers of services, tasks and events: it calls the job, once.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from roleml.core.actor.failures import at_caller, of_handler
+from roleml.core.actor.handled import Handled
 from roleml.core.actor.status import RoleStatusManager
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.base import Role
@@ -78,10 +79,11 @@ class Invocation(TaskInvocation):
 class Calls:
     """The calls of an actor's roles, and those made to them."""
 
-    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager) -> None:
+    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager, handled: Handled) -> None:
         self._ctx = ctx
         self._mailbox = mailbox
         self._statuses = statuses
+        self._handled = handled
         self._roles: dict[str, Role] = {}
         mailbox.serve(Kind.SERVICE, lambda request: self._accept(request, "service"))
         mailbox.serve(Kind.TASK, lambda request: self._accept(request, "task"))
@@ -210,9 +212,13 @@ class Calls:
         payloads: Any,
     ) -> Any:
         with ticket, self._ctx.activate():
+            role = ticket.control.name
             try:
-                return handler(source, args, payloads)
+                value = handler(source, args, payloads)
+                self._handled.done(role)
+                return value  # noqa: TRY300  # the handler's, and only its errors, are looked at here
             except Exception as e:
+                self._handled.failed(role, where, e)
                 error = of_handler(e, where)
                 if error is e:
                     raise

@@ -15,6 +15,7 @@ from typing import Any
 
 from roleml.core.actor.conditions import parse_conditions
 from roleml.core.actor.failures import at_caller
+from roleml.core.actor.handled import Handled
 from roleml.core.actor.status import RoleStatusManager
 from roleml.core.actor.subscriptions import ChannelID, Emission, Inlet, Source, Subscription
 from roleml.core.context import Context, RoleInstanceID
@@ -55,10 +56,11 @@ class _Listener:
 class Events:
     """The events of an actor's roles, and their subscriptions."""
 
-    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager) -> None:
+    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager, handled: Handled) -> None:
         self._ctx = ctx
         self._mailbox = mailbox
         self._statuses = statuses
+        self._handled = handled
         self._lock = threading.Lock()
         self._sources: dict[ChannelID, Source] = {}
         self._inlets: dict[ChannelID, Inlet] = {}
@@ -106,6 +108,12 @@ class Events:
     def has_channel(self, instance: RoleInstanceID, channel_name: str) -> bool:
         """Whether that role of this actor has such an event."""
         return ChannelID(instance, channel_name) in self._sources
+
+    def subscriptions(self) -> list[Subscription]:
+        """Those of the roles here."""
+        with self._lock:
+            inlets = list(self._inlets.values())
+        return [each for inlet in inlets for each in inlet.all() if not each.ended]
 
     # emitting
 
@@ -402,7 +410,10 @@ class Events:
         with ticket, self._ctx.activate():
             try:
                 self._mailbox.paced(Request(Kind.EVENT, origin.source, target, origin.channel, message), work)
-            except Exception:
+                self._handled.done(subscription.subscriber)
+            except Exception as e:
+                where = f"{RoleInstanceID(*target)} on {origin}"
+                self._handled.failed(subscription.subscriber, where, e)
                 logger.exception("role %s failed to handle %s", subscription.subscriber, origin)
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from roleml.core.actor.handled import Handled
 from roleml.core.context import Context
 from roleml.core.role.base import Role
 from roleml.shared.interfaces import Runnable
@@ -19,8 +20,9 @@ logger = logging.getLogger("roleml.managers.runnable")
 class Runnables:
     """The threads of an actor's runnable roles."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, handled: Handled) -> None:
         self._ctx = ctx
+        self._handled = handled
         self._threads: dict[str, tuple[Runnable, threading.Thread]] = {}
         self._listeners: list[Callable[[str, BaseException | None], None]] = []
 
@@ -42,6 +44,7 @@ class Runnables:
                 role.run()
             except Exception as error:
                 failure = error
+                self._handled.failed(name, f"{self._ctx.profile.name}/{name}.run()", error)
                 logger.exception("run() of role %s failed; the role stays in service", name)
             except SystemExit as error:  # ends this thread only, like that of any other thread
                 failure = error if error.code else None

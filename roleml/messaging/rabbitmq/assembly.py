@@ -18,11 +18,12 @@ class Assembly:
     large costs addresses, no memory.
     """
 
-    __slots__ = ("_filled", "_memory")
+    __slots__ = ("_filled", "_memory", "total")
 
     def __init__(self, total: Any = None) -> None:
         self._memory: bytearray | mmap.mmap = bytearray()
         self._filled = 0
+        self.total = total if isinstance(total, int) else None
         if isinstance(total, int) and total >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
             try:
                 pages = mmap.mmap(-1, total, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -18,6 +18,7 @@ from roleml.messaging.codec import Body
 from roleml.messaging.exceptions import DecodeError
 from roleml.messaging.rabbitmq.assembly import Assembly
 from roleml.messaging.rabbitmq.seen import Seen
+from roleml.messaging.transport import Arriving
 
 __all__ = [
     "CHUNK_BYTES",
@@ -92,6 +93,13 @@ class Transfers:
 
     def __len__(self) -> int:
         return len(self._arrivals)
+
+    def arriving(self) -> list[Arriving]:
+        """What has come in part; for any thread."""
+        return [
+            Arriving(arrival.source, len(arrival.data), arrival.data.total)
+            for arrival in list(self._arrivals.values())
+        ]
 
     def take(self, source: str, headers: Mapping[str, Any], chunk: bytes, tag: int) -> None:
         """A chunk has come. A repeated one is dropped.

@@ -41,7 +41,7 @@ from roleml.messaging.rabbitmq.transfers import (
 from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
 from roleml.messaging.rabbitmq.will import LastWill
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of, stamp_headers
-from roleml.messaging.transport import Absence, Presence, Receiver, Transport
+from roleml.messaging.transport import Absence, Arriving, Presence, Receiver, Transport
 from roleml.shared.patience import Patience
 
 __all__ = ["RabbitTransport"]
@@ -232,7 +232,8 @@ class RabbitTransport(Transport):
                 self._sender.returned(envelope, Absence.STOPPED)
             return
         for envelope in envelopes:
-            if envelope.kind is Kind.SERVICE and envelope.target[0] not in self._reachable:
+            asked = envelope.kind is Kind.SERVICE or (envelope.kind is Kind.CONTROL and envelope.id)
+            if asked and envelope.target[0] not in self._reachable:
                 self._get_to_know(envelope.target[0])
         if body.nbytes <= WHOLE_BYTES:
             whole = body.to_frame()
@@ -427,8 +428,13 @@ class RabbitTransport(Transport):
             logger.error(text, self.name, what, properties.user_id, error)
 
     @property
+    def arriving(self) -> Sequence[Arriving]:
+        by_queue = [*list(self._transfers.values()), *list(self._task_transfers.values())]
+        mine = [arriving for transfers in by_queue for arriving in transfers.arriving()]
+        return [*mine, *self._shared.uploads.arriving()]
+
+    @property
     def rejected(self) -> Mapping[str, int]:
-        """How many messages were turned away, by reason."""
         return {reason.name.lower(): count for reason, count in self._gate.rejected.copy().items()}
 
     def _take_task(

@@ -20,6 +20,7 @@ from roleml.messaging.envelope import Address, Envelope
 from roleml.messaging.rabbitmq.assembly import Assembly
 from roleml.messaging.rabbitmq.seen import Seen
 from roleml.messaging.rabbitmq.transfers import STALLED_S, TransferError, checksum
+from roleml.messaging.transport import Arriving
 
 __all__ = ["ParkedRequests", "Upload", "Uploads"]
 
@@ -49,6 +50,13 @@ class Uploads:
 
     def __len__(self) -> int:
         return len(self._uploads)
+
+    def arriving(self) -> list[Arriving]:
+        """What has come in part, or is whole and still to be used; for any thread."""
+        return [
+            Arriving(upload.source, len(upload.data), upload.data.total)
+            for upload in list(self._uploads.values())
+        ]
 
     def take(self, source: str, headers: Mapping[str, Any], chunk: bytes) -> list[Callable[[], None]]:
         """A chunk has come. Returns what waited for it, to be called now.
