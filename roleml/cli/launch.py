@@ -22,6 +22,7 @@ __all__ = [
     "Launch",
     "Profiling",
     "add_arguments",
+    "add_management",
     "broker_chosen",
     "broker_url",
     "choose",
@@ -73,6 +74,16 @@ class Launch:
         """The same with other values for some keys; None leaves a key alone."""
         given = {key: value for key, value in config.items() if value is not None}
         return replace(self, config={**self.config, **given})
+
+
+def add_management(parser: argparse.ArgumentParser) -> None:
+    """The option that says where the management pages are."""
+    parser.add_argument(
+        "--management",
+        metavar="URL",
+        help="of the management pages, http[s]://user:password@host:port (default: port 15672 of the host "
+        "of the broker, with the same user)",
+    )
 
 
 @contextlib.contextmanager

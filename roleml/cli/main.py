@@ -15,10 +15,11 @@ from roleml.cli.demo import command as demo
 from roleml.cli.doctor import command as doctor
 from roleml.cli.graph import command as graph
 from roleml.cli.observe import call, tail
+from roleml.cli.status import command as status
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, check, graph, call, tail, doctor, broker]
+COMMANDS = [demo, run, batch, simulate, check, graph, status, call, tail, doctor, broker]
 
 
 def parser() -> argparse.ArgumentParser:

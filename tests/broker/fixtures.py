@@ -178,6 +178,14 @@ def broker_server() -> Server:
 
 
 @pytest.fixture(scope="session")
+def managed_node(broker_server: Server) -> Iterator[Node]:
+    """A node with its management plugin, whose figures are fresh."""
+    settings = {"collect_statistics_interval": "1000"}
+    with Node(broker_server, plugins=["rabbitmq_management"], settings=settings) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
 def broker_node(pytestconfig: pytest.Config) -> Broker:
     """The broker of the session. It must survive the test: see `breakable_node`."""
     brokers = pytestconfig.stash[_KEY]

@@ -10,7 +10,6 @@ import pika
 import pytest
 
 import roleml
-from roleml.cli.broker.server import Server
 from roleml.cli.main import main
 from roleml.messaging.envelope import Kind
 from roleml.messaging.rabbitmq import names
@@ -23,13 +22,9 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 DEADLINE_S = 30.0
 
 
-@pytest.fixture(scope="module")
-def managed(broker_server: Server) -> Iterator[Node]:
-    """A node with its management plugin, whose figures are fresh."""
-    with Node(
-        broker_server, plugins=["rabbitmq_management"], settings={"collect_statistics_interval": "1000"}
-    ) as node:
-        yield node
+@pytest.fixture
+def managed(managed_node: Node) -> Node:
+    return managed_node
 
 
 @pytest.fixture

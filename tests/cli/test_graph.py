@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,41 @@ def test_mistakes_are_told_and_the_rest_is_drawn(config: Path, capsys: pytest.Ca
 def test_every_example_can_be_drawn(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", str(example), "-f", "mermaid"]) == 0
     assert " --> " in capsys.readouterr().out
+
+
+def report(actor: str, **told: Any) -> dict[str, Any]:
+    """Of an actor with one role beside its native one."""
+    roles = {"actor": {"class": "roleml.core.actor.native.NativeRole"}, "worker": {"class": "my.Worker"}}
+    return {"actor": actor, "roles": roles, "relationships": {}, "calls": [], "subscriptions": []} | told
+
+
+def test_what_runs_is_drawn_with_the_calls_that_were_made() -> None:
+    others = {"peer": ["w1/worker", "w2/worker"], "manager": ["boss/actor"], "/": ["boss/actor"]}
+    calls = [
+        {"role": "worker", "target": "w1/worker", "channel": "train", "number": 3},
+        {"role": "worker", "target": "w2/worker", "channel": "train", "number": 4},
+        {"role": "worker", "target": "gone/worker", "channel": "train", "number": 9},
+        {"role": "cli", "target": "w1/worker", "channel": "look", "number": 1},
+    ]
+    events = [{"role": "worker", "source": "boss/worker", "channel": "done"}]
+    reports = [
+        report("boss", calls=calls, relationships=others),
+        report("w1", subscriptions=events, relationships={"unused": ["boss/worker"]}),
+        report("w2", relationships={"unused": ["boss/worker"]}),
+        report("observer", roles={"actor": {}}),
+    ]
+    drawn = Topology.live({each["actor"]: each for each in reports})
+    assert {group.label: group.roles for group in drawn.groups} == {
+        "boss": {"worker": "Worker"},
+        "w1, w2": {"worker": "Worker"},
+    }
+    assert set(drawn.edges) == {
+        Edge(("boss", "worker"), ("w1", "worker"), ("train x7",), "call"),
+        Edge(("boss", "worker"), ("w1", "worker"), ("done",), "event"),
+        Edge(("w1", ""), ("boss", "worker"), ("unused",), "relationship"),
+    }
+
+
+def test_a_configuration_or_a_broker_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph"]) == 2
+    assert "name a configuration, or draw what runs, with --live" in capsys.readouterr().err

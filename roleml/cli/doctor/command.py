@@ -7,10 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from roleml.cli.command import CommandError
-from roleml.cli.launch import broker_url, chosen_broker
+from roleml.cli.launch import add_management, broker_url, chosen_broker
 
 if TYPE_CHECKING:
     from roleml.messaging.rabbitmq.endpoints import BrokerURL
@@ -39,12 +38,7 @@ def register(commands: Any) -> None:
     add(
         "--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost; else ROLEML_BROKER"
     )
-    add(
-        "--management",
-        metavar="URL",
-        help="of the management pages, http[s]://user:password@host:port (default: port 15672 of the host "
-        "of the broker, with the same user)",
-    )
+    add_management(parser)
     add("--actor", metavar="NAME", help="also whether an actor of that name could connect now")
     add("--strict", action="store_true", help="warnings count, too")
     add("--json", action="store_true", help="print the findings as a JSON list")
@@ -83,9 +77,7 @@ def _examine(broker: BrokerURL, management: str | None, actor: str | None) -> It
         connected = connected and finding.subject != "connection"
         yield finding
     if connected or management is not None:
-        login = f"{quote(broker.user, safe='')}:{quote(broker.password, safe='')}"
-        api = ManagementAPI(management or f"http://{login}@{broker.hosts[0][0]}:15672")
-        yield from findings(api, broker.vhost)
+        yield from findings(ManagementAPI.beside(broker, management), broker.vhost)
 
 
 def _show(finding: Finding) -> None:

@@ -1,23 +1,32 @@
-"""`roleml graph`: who talks to whom, out of a configuration."""
+"""`roleml graph`: who talks to whom, out of a configuration, or of what runs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError
+from roleml.cli.command import CommandError, positive
+from roleml.cli.foreground import tell
+from roleml.cli.launch import add_management, broker_url
+
+if TYPE_CHECKING:
+    from roleml.cli.graph.topology import Topology
 
 __all__ = ["register", "run"]
 
 DESCRIPTION = """\
 Draw the actors of a configuration, their roles, and who talks to whom: what roles call, where their code says
 it in so many words, which events they listen to, and other relationships. Actors of one kind are drawn as
-one. The modules that the configuration names are imported; nothing is run."""
+one. The modules that the configuration names are imported; nothing is run.
+
+With --live, draw the actors that run now: which calls they have made, and how many, and what they subscribed
+to. Whom to ask is known to the broker's management plugin, or to the configuration."""
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 the configuration has mistakes, and what is right was drawn; 2 it cannot be read"""
+exit codes: 0 done; 1 the configuration has mistakes, and what is right was drawn; 2 it cannot be read, or the
+command line is wrong; 3 with --live, as of roleml status"""
 
 
 def register(commands: Any) -> None:
@@ -27,38 +36,77 @@ def register(commands: Any) -> None:
         help="draw who talks to whom",
         description=DESCRIPTION,
         epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", metavar="CONFIG", help="an actor, a list of actors, or a run configuration")
-    parser.add_argument(
+    add = parser.add_argument
+    add("config", metavar="CONFIG", nargs="?", help="an actor, a list of actors, or a run configuration")
+    add(
         "-f",
         "--format",
         choices=["text", "mermaid", "dot", "svg"],
         default="text",
         help="svg needs Graphviz (default: %(default)s)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of the standard output")
+    add("-o", "--output", type=Path, metavar="FILE", help="instead of the standard output")
+    add("--live", action="store_true", help="draw what runs at a broker")
+    add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost, for --live")
+    add_management(parser)
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive,
+        default=5.0,
+        help="how long actors may take to answer, with --live (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw it, and return the exit code."""
+    if arguments.live:
+        return _run_live(arguments)
     from roleml.cli.check.files import read
-    from roleml.cli.graph import draw
     from roleml.cli.graph.topology import Topology
     from roleml.shared.yml import YAMLError
 
+    if arguments.config is None:
+        raise CommandError("name a configuration, or draw what runs, with --live")
     try:
         check = read(arguments.config)
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename or arguments.config}: {error.strerror}") from error
     except (YAMLError, TypeError, OSError) as error:
         raise CommandError(str(error)) from error
-    drawn = getattr(draw, arguments.format)(Topology.of(check.actors))
-    if arguments.output is None:
-        print(drawn)
-    else:
-        arguments.output.write_text(drawn + "\n", encoding="utf-8")
+    _write(Topology.of(check.actors), arguments)
     mistakes = len(check.findings.errors)
     if mistakes:
         print(f"{mistakes} mistakes in it: roleml check {arguments.config}", file=sys.stderr)
     return 1 if mistakes else 0
+
+
+def _run_live(arguments: argparse.Namespace) -> int:
+    from roleml.cli.graph.topology import Topology
+    from roleml.cli.status.command import surveying
+
+    try:
+        with surveying(arguments) as surveyor:
+            survey = surveyor.look(arguments.timeout)
+    except CommandError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the program ends here
+        return tell("roleml graph", error)
+    reports = {name: sight.report for name, sight in survey.actors.items() if sight.report is not None}
+    for name in survey.actors.keys() - reports.keys():
+        print(f"{name} is {survey.actors[name].presence}, and not drawn", file=sys.stderr)
+    _write(Topology.live(reports), arguments)
+    return 0
+
+
+def _write(topology: Topology, arguments: argparse.Namespace) -> None:
+    from roleml.cli.graph import draw
+
+    drawn = getattr(draw, arguments.format)(topology)
+    if arguments.output is None:
+        print(drawn)
+    else:
+        arguments.output.write_text(drawn + "\n", encoding="utf-8")

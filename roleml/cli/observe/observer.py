@@ -27,8 +27,8 @@ class Observer(Role):
 @contextmanager
 def observing(
     broker: str | None, role: Role, relationships: Mapping[str, Sequence[RoleInstanceID]] | None = None
-) -> Iterator[None]:
-    """``role``, on an actor of its own at a broker, until the block ends.
+) -> Iterator[BaseActor]:
+    """``role``, on an actor of its own at a broker, until the block ends; yields the actor.
 
     Raises:
         CommandError: the broker is one that ends at the process.
@@ -47,7 +47,7 @@ def observing(
     try:
         actor.add_role(ROLE, role)
         actor.start()
-        yield
+        yield actor
     finally:
         actor.stop()
 

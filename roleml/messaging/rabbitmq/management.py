@@ -6,15 +6,20 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from roleml.messaging.exceptions import MsgConnectionError
 
+if TYPE_CHECKING:
+    from roleml.messaging.rabbitmq.endpoints import BrokerURL
+
 __all__ = ["ManagementAPI", "import_definitions"]
 
 TIMEOUT_S = 60.0
+#: Where the plugin listens, if nothing else is configured.
+PORT = 15672
 
 
 class ManagementAPI:
@@ -39,16 +44,30 @@ class ManagementAPI:
     def __str__(self) -> str:
         return self._base
 
-    def get(self, *path: str) -> Any:
-        """What is at a path, decoded. Raises MsgConnectionError: the broker is not there, or refuses."""
-        return json.loads(self._ask("GET", path, None))
+    @classmethod
+    def beside(cls, broker: BrokerURL, url: str | None = None) -> ManagementAPI:
+        """The API at ``url``; by default where a broker has it, with the same user. Raises ValueError."""
+        login = f"{quote(broker.user, safe='')}:{quote(broker.password, safe='')}"
+        return cls(url or f"http://{login}@{broker.hosts[0][0]}:{PORT}")
+
+    def get(self, *path: str, columns: Sequence[str] = ()) -> Any:
+        """What is at a path, decoded, or only these ``columns`` of it.
+
+        Raises:
+            MsgConnectionError: the broker is not there, or refuses.
+        """
+        return json.loads(self._ask("GET", path, None, columns))
 
     def post(self, *path: str, body: Any) -> None:
         """Send something to a path. Raises as `get`."""
         self._ask("POST", path, json.dumps(body).encode())
 
-    def _ask(self, method: str, path: tuple[str, ...], data: bytes | None) -> bytes:
+    def _ask(
+        self, method: str, path: tuple[str, ...], data: bytes | None, columns: Sequence[str] = ()
+    ) -> bytes:
         target = "/".join([self._base, *(quote(part, safe="") for part in path)])
+        if columns:
+            target += f"?columns={','.join(columns)}"
         headers = {"Authorization": f"Basic {self._login}", "Content-Type": "application/json"}
         request = urllib.request.Request(target, data, headers, method=method)
         try:

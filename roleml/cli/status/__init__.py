@@ -1,0 +1,1 @@
+"""`roleml status` and `roleml top`: how the actors of an application are."""
