@@ -12,7 +12,8 @@ import itertools
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -95,6 +96,7 @@ class Mailbox:
         self._serving = 0
         self._life, self._numbers = uuid.uuid4().hex, itertools.count(1)  # what ids of requests are made of
         self._pending: dict[str, Pending] = {}
+        self._released: set[str] = set()
         self._watched: set[str] = set()
 
     # what the actor plugs in before start
@@ -125,9 +127,22 @@ class Mailbox:
     def transport(self) -> Transport:
         return self._transport
 
+    @contextmanager
+    def released(self, endpoint: str) -> Iterator[None]:
+        """Nothing here waits for answers on behalf of this endpoint until the block ends: calls fail."""
+        with self._lock:
+            self._released.add(endpoint)
+        try:
+            text = f"{self.name}/{endpoint} was stopped before {{pending}} answered"
+            self._fail_all(lambda pending: pending.source[1] == endpoint, text)
+            yield
+        finally:
+            with self._lock:
+                self._released.discard(endpoint)
+
     @property
     def unanswered(self) -> list[Pending]:
-        """What was asked of other actors and is not answered yet, the oldest first."""
+        """What was asked and is not answered yet, the oldest first."""
         with self._lock:
             return list(self._pending.values())
 
@@ -177,7 +192,8 @@ class Mailbox:
             return pending
         self._count(Kind.TASK, source, target, channel)
         job = self._admit(Request(Kind.TASK, source, target, channel, content))
-        pending = Pending("", Kind.TASK, target, channel)
+        pending = self._new(Kind.TASK, source, target, channel)
+        self._keep([pending])
         pending.accept()
         self._lanes.submit((source, target), lambda started: self._work_locally(pending, job, started))
         return pending
@@ -190,22 +206,31 @@ class Mailbox:
         Raises:
             EncodeError: the content cannot travel. Nothing was sent.
         """
-        pendings = [
-            Pending(f"{self._life}-{next(self._numbers)}", kind, target, channel) for target in targets
-        ]
+        pendings = [self._new(kind, source, target, channel) for target in targets]
         for target in targets:
             self._count(kind, source, target, channel)
         remote = [pending for pending in pendings if pending.target[0] != self.name]
-        if remote:
-            body = self._codec.encode(content)
-            self._watch({pending.target[0] for pending in remote})
-            with self._lock:
-                self._pending.update((pending.id, pending) for pending in remote)
+        body = self._codec.encode(content) if remote else None
+        self._watch({pending.target[0] for pending in remote})
+        self._keep(pendings)
+        if body is not None:
             self._send([Envelope(kind, p.id, source, p.target, channel) for p in remote], body)
         for pending in pendings:
             if pending.target[0] == self.name:
                 self._post_locally(pending, Request(kind, source, pending.target, channel, content))
         return pendings
+
+    def _new(self, kind: Kind, source: Address, target: Address, channel: str) -> Pending:
+        return Pending(f"{self._life}-{next(self._numbers)}", kind, source, target, channel)
+
+    def _keep(self, pendings: Sequence[Pending]) -> None:
+        with self._lock:
+            released = pendings[0].source[1] in self._released if pendings else False
+            if not released:
+                self._pending.update((pending.id, pending) for pending in pendings)
+        if released:
+            who = "/".join(pendings[0].source)
+            raise MsgConnectionError(f"{who} was stopped, and cannot wait for {pendings[0]} any more")
 
     def tell(self, source: Address, target: Address, channel: str, content: Any) -> None:
         """Send a ``CONTROL`` that wants no answer; an absent actor is only logged."""
@@ -261,7 +286,7 @@ class Mailbox:
             try:
                 work = context.run(self._admit, request)
             except Exception as e:  # noqa: BLE001  # whatever it is, the one who asked waits for it
-                self._run(pending.fail(e))
+                self._finish(pending, pending.fail(e))
                 return
             pending.accept()
             self._work_locally(pending, work, started)
@@ -273,9 +298,15 @@ class Mailbox:
         try:
             value = job()
         except BaseException as e:  # noqa: BLE001  # even SystemExit: the one who asked waits for it
-            self._run(pending.fail(e))
+            self._finish(pending, pending.fail(e))
         else:
-            self._run(pending.succeed(lambda: value))
+            self._finish(pending, pending.succeed(lambda: value))
+
+    def _finish(self, pending: Pending, callbacks: list[Callable[[], Any]]) -> None:
+        with self._lock:
+            self._pending.pop(pending.id, None)
+        for callback in callbacks:
+            callback()
 
     def _serve_one(self, envelope: Envelope, body: Body, started: Started) -> None:
         try:
@@ -400,11 +431,6 @@ class Mailbox:
     def _run_later(self, callbacks: list[Callable[[], Any]]) -> None:
         for callback in callbacks:
             self._pool.submit(callback)
-
-    @staticmethod
-    def _run(callbacks: list[Callable[[], Any]]) -> None:
-        for callback in callbacks:
-            callback()
 
 
 _ERRORS: dict[FailureKind, type[InvocationRefusedError | InvocationAbortError | InvocationFailedError]] = {

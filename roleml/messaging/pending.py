@@ -22,13 +22,14 @@ class Pending:
 
     __slots__ = (
         "_callbacks", "_error", "_lock", "_settled", "_state", "_value", "_waiters",
-        "accepted", "channel", "id", "kind", "since", "target",
+        "accepted", "channel", "id", "kind", "since", "source", "target",
     )  # fmt: skip
 
     WAITING, ACCEPTED, DONE = 0, 1, 2
 
-    def __init__(self, call_id: str, kind: Kind, target: Address, channel: str) -> None:
+    def __init__(self, call_id: str, kind: Kind, source: Address, target: Address, channel: str) -> None:
         self.id = call_id
+        self.source = source
         self.kind = kind
         self.target = target
         self.channel = channel

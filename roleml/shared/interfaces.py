@@ -16,7 +16,11 @@ class Runnable(ABC):
         """Work until done. Called once, in a thread of its own; an escaping exception is logged."""
 
     def stop(self) -> Any:  # noqa: B027  # optional by contract: nothing to interrupt is a fine answer
-        """Ask a running :meth:`run` to return soon. Called from another thread."""
+        """Ask a running :meth:`run` to return soon. Called from another thread.
+
+        Where this is not overridden, calls that :meth:`run` waits for are given up, and raise: a role that
+        does not say how to stop cannot hold up its actor until somebody else answers.
+        """
 
 
 @runtime_checkable

@@ -101,7 +101,7 @@ class BaseActor:
         self._group_calls = GroupCalls(self._calls, mailbox, collective)
         self._events = Events(context, mailbox, self.role_status_manager, handled)
         self._following = Following(context, mailbox, self._events)
-        self._runnables = Runnables(context, handled)
+        self._runnables = Runnables(context, mailbox, handled)
         self._reports = Reports(
             context, mailbox, self.role_status_manager, self._events, handled, self._roles, time.monotonic()
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from roleml.core.actor.handled import Handled
 from roleml.core.context import Context
 from roleml.core.role.base import Role
+from roleml.core.role.exceptions import HandlerError
+from roleml.messaging.mailbox import Mailbox
 from roleml.shared.interfaces import Runnable
 from roleml.shared.patience import Patience
 
@@ -20,10 +23,12 @@ logger = logging.getLogger("roleml.managers.runnable")
 class Runnables:
     """The threads of an actor's runnable roles."""
 
-    def __init__(self, ctx: Context, handled: Handled) -> None:
+    def __init__(self, ctx: Context, mailbox: Mailbox, handled: Handled) -> None:
         self._ctx = ctx
+        self._mailbox = mailbox
         self._handled = handled
         self._threads: dict[str, tuple[Runnable, threading.Thread]] = {}
+        self._released: set[str] = set()
         self._listeners: list[Callable[[str, BaseException | None], None]] = []
 
     def when_returned(self, listener: Callable[[str, BaseException | None], None]) -> None:
@@ -44,8 +49,11 @@ class Runnables:
                 role.run()
             except Exception as error:
                 failure = error
-                self._handled.failed(name, f"{self._ctx.profile.name}/{name}.run()", error)
-                logger.exception("run() of role %s failed; the role stays in service", name)
+                if name in self._released and isinstance(error, HandlerError):
+                    logger.info("run() of role %s ended: %s", name, error)
+                else:
+                    self._handled.failed(name, f"{self._ctx.profile.name}/{name}.run()", error)
+                    logger.exception("run() of role %s failed; the role stays in service", name)
             except SystemExit as error:  # ends this thread only, like that of any other thread
                 failure = error if error.code else None
         for listener in list(self._listeners):
@@ -66,8 +74,7 @@ class Runnables:
         finally:
             del self._threads[name]
 
-    @staticmethod
-    def _end(name: str, role: Runnable, thread: threading.Thread) -> None:
+    def _end(self, name: str, role: Runnable, thread: threading.Thread) -> None:
         try:
             role.stop()
         except Exception:
@@ -75,6 +82,17 @@ class Runnables:
         if thread is threading.current_thread():
             return  # the role ends its own actor: it cannot wait for itself
         patience = Patience()
-        while thread.is_alive():
-            thread.join(patience.next_wait_s())
-            patience.report(logger, "waiting for run() of role %s to return", name)
+        with self._release(name) if type(role).stop is Runnable.stop else nullcontext():
+            while thread.is_alive():
+                thread.join(patience.next_wait_s())
+                patience.report(logger, "waiting for run() of role %s to return", name)
+
+    @contextmanager
+    def _release(self, name: str) -> Iterator[None]:
+        """A role that does not say how it is to be stopped waits for nobody's answer any more."""
+        self._released.add(name)
+        try:
+            with self._mailbox.released(name):
+                yield
+        finally:
+            self._released.discard(name)

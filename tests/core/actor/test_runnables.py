@@ -11,10 +11,11 @@ import pytest
 
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.base import Role
-from roleml.core.role.channels import Event, Service
+from roleml.core.role.channels import Event, Service, Task
+from roleml.core.role.exceptions import HandlerError
 from roleml.core.status import Status
 from roleml.shared.interfaces import Runnable
-from tests.actors import DEADLINE_S, Actors, Probe, at, in_thread, wait_until
+from tests.actors import DEADLINE_S, Actors, Gate, Probe, at, in_thread, wait_until
 
 
 class Running(Role, Runnable):
@@ -201,3 +202,93 @@ def test_who_asked_hears_that_run_is_over(actors: Actors) -> None:
     assert isinstance(outcomes["failing"], ArithmeticError)
     assert isinstance(outcomes["exiting"], SystemExit)
     assert all(actor.role_status_manager.ctrl(name).is_ready for name in outcomes)
+
+
+class Waiting(Role, Runnable):
+    """Waits in run() for a task that takes long, and does not say how to stop."""
+
+    def __init__(self, target: RoleInstanceID) -> None:
+        super().__init__()
+        self.target = target
+        self.errors: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        try:
+            self.call_task(self.target, "work").result()
+        except HandlerError as e:
+            self.errors.put(e)
+            raise
+
+
+class Slow(Role):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Gate()
+
+    @Task
+    def work(self, _: RoleInstanceID, args: Any, payloads: Any) -> None:
+        self.gate.pass_through()
+
+
+def test_a_role_that_does_not_say_how_to_stop_waits_for_no_answer_when_it_is_stopped(
+    actors: Actors, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow, waiting = Slow(), Waiting(at("B/slow"))
+    actors.start("B", {"slow": slow})
+    actor = actors.start("A", {"waiting": waiting})
+    slow.gate.entered()
+    try:
+        in_thread(actor.stop).result(DEADLINE_S)
+    finally:
+        slow.gate.open()
+    assert str(waiting.errors.get_nowait()) == "A/waiting was stopped before B/slow.work answered"
+    assert "failed" not in caplog.text
+
+
+def test_it_cannot_begin_to_wait_again_and_its_successor_can(actors: Actors) -> None:
+    class Again(Waiting):
+        def run(self) -> None:
+            for _ in range(2):
+                try:
+                    self.call_task(self.target, "work").result()
+                except HandlerError as e:
+                    self.errors.put(e)
+
+    slow, again = Slow(), Again(at("B/slow"))
+    actors.start("B", {"slow": slow})
+    actor = actors.start("A", {"waiting": again})
+    slow.gate.entered()
+    in_thread(actor.stop_role, "waiting").result(DEADLINE_S)
+    assert [str(again.errors.get_nowait()) for _ in range(2)] == [
+        "A/waiting was stopped before B/slow.work answered",
+        "A/waiting was stopped, and cannot wait for B/slow.work any more",
+    ]
+    slow.gate.open()
+    successor = Waiting(at("B/slow"))
+    actor.add_role("waiting", successor)
+    done: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
+    actor.when_returned(lambda name, error: done.put((name, error)))
+    actor.start_role("waiting")
+    assert done.get(timeout=DEADLINE_S) == ("waiting", None)
+
+
+def test_a_role_that_says_how_to_stop_gets_its_answers(actors: Actors) -> None:
+    class Orderly(Waiting):
+        def stop(self) -> None:
+            self.stopping.set()
+
+        def __init__(self, target: RoleInstanceID) -> None:
+            super().__init__(target)
+            self.stopping = threading.Event()
+
+    slow, orderly = Slow(), Orderly(at("B/slow"))
+    actors.start("B", {"slow": slow})
+    actor = actors.start("A", {"waiting": orderly})
+    slow.gate.entered()
+    stopping = in_thread(actor.stop)
+    assert orderly.stopping.wait(DEADLINE_S)
+    with pytest.raises(NotYet):
+        stopping.result(0.01)
+    slow.gate.open()
+    stopping.result(DEADLINE_S)
+    assert orderly.errors.empty()

@@ -204,7 +204,7 @@ class GroupCalls:
             try:
                 self._post(name, kind, channel, [member], ready)
             except Exception as e:  # noqa: BLE001  # e.g. what cannot travel any more: the group waits for it
-                failed = Pending("", kind, member.target, channel)
+                failed = Pending("", kind, self._calls.address(name), member.target, channel)
                 failed.fail(e)
                 ready.put((member, failed))
 
