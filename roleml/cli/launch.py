@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "Profiling",
     "add_arguments",
     "add_management",
+    "add_observing",
     "broker_chosen",
     "broker_url",
     "choose",
@@ -74,6 +76,13 @@ class Launch:
         """The same with other values for some keys; None leaves a key alone."""
         given = {key: value for key, value in config.items() if value is not None}
         return replace(self, config={**self.config, **given})
+
+
+def add_observing(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that are an actor for a moment."""
+    add = parser.add_argument
+    add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost")
+    add("--name", metavar="NAME", help="as which actor; default: observer-<host>-<process id>")
 
 
 def add_management(parser: argparse.ArgumentParser) -> None:
@@ -230,8 +239,11 @@ def broker_url(text: str) -> str:
     from roleml.messaging.transport import open_transport
 
     if not text.startswith("embedded:"):
+        checked = text
+        if "{actor}" in text:  # secrets that each actor has its own of are looked at when there is an actor
+            checked = re.sub(r"(?<=[?&])(password_file|certfile|keyfile)=[^&]*&?", "", text)
         try:
-            open_transport(text, "check")  # connects nowhere yet
+            open_transport(checked, "check")  # connects nowhere yet
         except (ValueError, OSError) as error:
             raise argparse.ArgumentTypeError(str(error)) from error
     return text

@@ -248,3 +248,32 @@ def test_what_runs_is_drawn(
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["server", "  probe  (Probe)"]
     assert printed.err == "client1 is offline, and not drawn\n"
+
+
+def test_where_each_actor_is_a_user_an_observer_is_one_too(
+    managed_node: Node,
+    vhost: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    port = managed_node.management_port
+    monkeypatch.setenv("ROLEML_BROKER_ADMIN_PASSWORD", managed_node.admin)
+    Path("client1.yaml").write_text(CONFIG, encoding="utf-8")
+    Path("learners.py").write_text(APPLICATION, encoding="utf-8")
+    apply = ["--vhost", vhost, "--apply", f"http://{managed_node.admin}@127.0.0.1:{port}"]
+    assert main(["broker", "provision", "client1.yaml", "--observer", "alice", *apply]) == 0
+    try:
+        lines = Path("roleml-users.txt").read_text(encoding="utf-8").splitlines()
+        passwords = dict(line.split(":") for line in lines)
+        url = f"amqp://{{actor}}@127.0.0.1:{managed_node.port}/{vhost}?password_file=roleml-users.txt"
+        capsys.readouterr()
+        with Program(tmp_path, "roleml", "run", "client1.yaml", "--broker", url) as client:
+            client.line_with("actor starts running")
+            management = ["--management", f"http://alice:{passwords['alice']}@127.0.0.1:{port}"]
+            assert main(["status", "--broker", url, "--name", "alice", *management, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["client1"]["presence"] == "online"
+    finally:
+        for user in ("client1", "alice"):
+            managed_node.delete_user(user)

@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -40,6 +41,13 @@ def register(commands: Any) -> None:
     add("--vhost", metavar="NAME", help="the virtual host; by default that of the configured broker URL")
     add("--users", type=Path, metavar="FILE", default=Path(DEFAULT_USERS),
         help="the file of passwords (default: %(default)s)")  # fmt: skip
+    add(
+        "--observer",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="also a user for status, top, call and tail (with --name NAME), and for the management pages",
+    )
     add("--certificates", action="store_true", help="users log in by TLS certificate, and have no password")
     add("--max-queue-bytes", type=at_least(0), default=0, metavar="N",
         help="refuse messages for a queue in which so many bytes wait (default: no limit)")  # fmt: skip
@@ -57,13 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     members = read_members(arguments.configs)
     try:
-        check_names(members.actors)
+        check_names([*members.actors, *arguments.observer])
     except ValueError as e:
         raise CommandError(str(e)) from e
+    members = replace(members, actors=tuple(dict.fromkeys([*members.actors, *arguments.observer])))
     passwords: dict[str, str | None] = dict.fromkeys(members.actors)
     if not arguments.certificates:
         passwords.update(remember(arguments.users, members))
-    provision = Provision(_vhost(arguments, members), passwords, arguments.max_queue_bytes)
+    provision = Provision(
+        _vhost(arguments, members), passwords, arguments.max_queue_bytes, arguments.observer
+    )
     if arguments.apply is not None:
         apply(arguments.apply, provision.definitions())
         note(f"provisioned {len(passwords)} users in vhost {provision.vhost!r}")

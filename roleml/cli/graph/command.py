@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import CommandError, positive
 from roleml.cli.foreground import tell
-from roleml.cli.launch import add_management, broker_url
+from roleml.cli.launch import add_management, add_observing
 
 if TYPE_CHECKING:
     from roleml.cli.graph.topology import Topology
@@ -49,7 +49,7 @@ def register(commands: Any) -> None:
     )
     add("-o", "--output", type=Path, metavar="FILE", help="instead of the standard output")
     add("--live", action="store_true", help="draw what runs at a broker")
-    add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost, for --live")
+    add_observing(parser)
     add_management(parser)
     add(
         "--timeout",

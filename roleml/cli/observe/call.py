@@ -9,7 +9,7 @@ from typing import Any
 
 from roleml.cli.command import CommandError, positive
 from roleml.cli.foreground import describe, tell
-from roleml.cli.launch import broker_url
+from roleml.cli.launch import add_observing
 
 __all__ = ["register", "run", "values_of"]
 
@@ -29,7 +29,7 @@ def register(commands: Any) -> None:
     add("target", metavar="TARGET", help="actor/role, such as server/coordinator")
     add("channel", metavar="CHANNEL", help="the name of the service or task, such as run")
     add("arguments", metavar="NAME=VALUE", nargs="*", help="args of the message")
-    add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost")
+    add_observing(parser)
     add("--task", action="store_true", help="it is a task")
     add("--payload", metavar="NAME=VALUE", action="append", default=[], help="a payload; may be repeated")
     add("--timeout", metavar="SECONDS", type=positive, help="how long to wait for the result of a task")
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     args, payloads = values_of(arguments.arguments), values_of(arguments.payload)
     observer = Observer()
     try:
-        with observing(arguments.broker, observer):
+        with observing(arguments.broker, observer, name=arguments.name):
             if arguments.task:
                 task = observer.call_task(target, arguments.channel, args, payloads)
                 result = task.result(arguments.timeout)

@@ -26,7 +26,10 @@ class Observer(Role):
 
 @contextmanager
 def observing(
-    broker: str | None, role: Role, relationships: Mapping[str, Sequence[RoleInstanceID]] | None = None
+    broker: str | None,
+    role: Role,
+    relationships: Mapping[str, Sequence[RoleInstanceID]] | None = None,
+    name: str | None = None,
 ) -> Iterator[BaseActor]:
     """``role``, on an actor of its own at a broker, until the block ends; yields the actor.
 
@@ -40,8 +43,9 @@ def observing(
             "the embedded broker ends at its process: name another with --broker "
             "amqp://user:password@host/vhost, or with ROLEML_BROKER"
         )
-    host = re.sub(r"\W", "-", socket.gethostname())[:40]
-    name = f"observer-{host}-{os.getpid()}"
+    if name is None:
+        host = re.sub(r"\W", "-", socket.gethostname())[:40]
+        name = f"observer-{host}-{os.getpid()}"
     configure_logging(name, console_level="WARNING")
     actor = BaseActor(Context.build(ActorProfile(name), initial_relationships=relationships), broker=url)
     try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from roleml.cli.command import INTERRUPTED, CommandError, at_least
 from roleml.cli.foreground import tell
-from roleml.cli.launch import broker_url
+from roleml.cli.launch import add_observing
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import EventHandler
@@ -41,7 +41,7 @@ def register(commands: Any) -> None:
     add = parser.add_argument
     add("target", metavar="TARGET", help="actor/role, or several with commas between them")
     add("channels", metavar="EVENT", nargs="+", help="names of events, such as round-completed")
-    add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost")
+    add_observing(parser)
     add("-n", "--number", metavar="N", type=at_least(1), help="end after so many")
     add("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
     follower = _follower(arguments.channels, arrivals)
     try:
-        with observing(arguments.broker, follower, {"followed": targets}):
+        with observing(arguments.broker, follower, {"followed": targets}, arguments.name):
             left = arguments.number
             while left is None or left > 0:
                 _show(arrivals.get(), as_json=arguments.json)

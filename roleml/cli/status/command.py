@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import INTERRUPTED, CommandError, at_least, positive
 from roleml.cli.foreground import tell
-from roleml.cli.launch import add_management, broker_url, chosen_broker
+from roleml.cli.launch import add_management, add_observing, chosen_broker
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Survey, Surveyor
@@ -59,7 +59,7 @@ def register(commands: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there")
-    add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost")
+    add_observing(parser)
     add_management(parser)
     add(
         "--timeout",
@@ -133,7 +133,7 @@ def surveying(arguments: argparse.Namespace) -> Iterator[Surveyor]:
     from roleml.messaging.rabbitmq.management import ManagementAPI
 
     expected = _actors_of(arguments.config) if arguments.config else []
-    with observing(arguments.broker, Observer()) as actor:
+    with observing(arguments.broker, Observer(), name=arguments.name) as actor:
         try:
             url = BrokerURL.parse(chosen_broker(arguments.broker), actor.profile.name)
             api = ManagementAPI.beside(url, arguments.management)

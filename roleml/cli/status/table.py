@@ -25,7 +25,7 @@ def lines(survey: Survey, before: Survey | None = None) -> list[str]:
     told = [f"{online} of {len(survey.actors)} actors online"]
     if survey.without_queues is not None:
         told.append(f"what waits at the broker is not shown: {survey.without_queues}")
-    remarks = [remark for sight in survey.actors.values() for remark in _remarks(sight)]
+    remarks = [remark for sight in survey.actors.values() for remark in _remarks(sight, survey)]
     return [*_table(rows), "", *told, *(f"! {remark}" for remark in remarks)]
 
 
@@ -68,7 +68,7 @@ def _rate(sight: Sight, role: str, survey: Survey, before: Survey | None) -> str
     return f"{(counts[1] - counts[0]) / (survey.at_s - before.at_s):.1f}"
 
 
-def _remarks(sight: Sight) -> Iterator[str]:
+def _remarks(sight: Sight, survey: Survey) -> Iterator[str]:
     if sight.presence != "online" and sight.tasks_waiting:
         yield f"{sight.tasks_waiting} tasks wait for {sight.name}, which is {sight.presence}"
     if sight.set_aside:
@@ -80,7 +80,11 @@ def _remarks(sight: Sight) -> Iterator[str]:
         return
     long = [call for call in report["waiting_for"] if call["for_s"] > LONG_S]
     for call in long[:MOST_CALLS]:
-        what = "that runs" if call["accepted"] else "that is not answered"
+        callee = survey.actors.get(call["target"].partition("/")[0])
+        if callee is not None and callee.presence != "online":
+            what = f"of an actor that is {callee.presence}"
+        else:
+            what = "that runs" if call["accepted"] else "that is not answered"
         kind, target, duration = call["kind"], call["target"], ago(call["for_s"])
         yield f"{sight.name} has waited {duration} for the {kind} {target} {what}"
     if len(long) > MOST_CALLS:

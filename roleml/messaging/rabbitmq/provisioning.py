@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,12 +80,14 @@ def new_password() -> str:
 class Provision:
     """The users of one application, in a vhost of its own.
 
-    ``passwords`` maps actors to passwords; ``None`` is for a user who can log in by certificate only.
+    ``passwords`` maps actors to passwords; ``None`` is for a user who can log in by certificate only. Those
+    that are also ``observers`` may look at the management pages.
     """
 
     vhost: str
     passwords: Mapping[str, str | None]
     max_queue_bytes: int = UNLIMITED
+    observers: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if not self.passwords:
@@ -100,7 +102,10 @@ class Provision:
         """
         grants = {actor: grant_of(actor) for actor in self.passwords}
         return {
-            "users": [_user(actor, password) for actor, password in self.passwords.items()],
+            "users": [
+                _user(actor, password, ["monitoring"] if actor in self.observers else [])
+                for actor, password in self.passwords.items()
+            ],
             "vhosts": [{"name": self.vhost}],
             "permissions": [
                 {
@@ -207,12 +212,12 @@ def _limits() -> dict[str, int]:
     return {"max-connections": MAX_CONNECTIONS, "max-channels": MAX_CHANNELS}
 
 
-def _user(actor: str, password: str | None) -> dict[str, Any]:
+def _user(actor: str, password: str | None, tags: list[str]) -> dict[str, Any]:
     return {
         "name": actor,
         "password_hash": "" if password is None else password_hash(password),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
-        "tags": [],
+        "tags": tags,
         "limits": _limits(),
     }
 
