@@ -59,7 +59,7 @@ docs: $(VENV)/.docs ## the manual, as pages in docs/_build
 notebook: $(VENV)/.dev ## write examples/tutorial/fedavg.ipynb from fedavg.py, with its output
 	$(BIN)/python examples/tutorial/notebook.py
 
-schema: $(VENV)/.dev ## write docs/keys.md and docs/actor.schema.json from the code
+schema: $(VENV)/.dev ## write what the manual takes from the code: keys, schema, errors
 	$(BIN)/python docs/generate.py
 
 clean: ## remove .venv, caches and build output (runs/ stays)

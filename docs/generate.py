@@ -1,10 +1,11 @@
-"""Writes what the manual takes from the code: `keys.md` and `actor.schema.json`. Run it by `make schema`."""
+"""Writes what the manual takes from the code: keys, schema, and errors. Run it by `make schema`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from roleml.cli.explain.pages import codes, page, title
 from roleml.core.builders.schema import Record
 from roleml.core.builders.spec import ACTOR, ELEMENT_IMPLEMENTATION, PRESET, ROLE, json_schema
 
@@ -29,6 +30,32 @@ SECTIONS = [
     ("A preset", "An entry of `element_preset`.", PRESET),
 ]
 
+CODES_HEAD = """\
+# Error codes
+
+<!-- written by docs/generate.py from roleml/cli/explain/pages: edit those, then `make schema` -->
+
+Every error of RoleML, and every finding of `roleml check` and `roleml doctor`, has a code that never changes,
+and a page with its cause and its remedy. `roleml explain CODE` prints the page, without a network.
+
+```{toctree}
+:hidden:
+:glob:
+
+errors/*
+```
+"""
+
+#: by the letter of a code
+AUDIENCES = {
+    "R": "Between roles",
+    "C": "In configuration",
+    "M": "In messaging",
+    "D": "In deployment and simulation",
+    "L": "In the command line",
+    "B": "At the broker",
+}
+
 
 def keys() -> str:
     """The tables of all keys, as Markdown."""
@@ -52,14 +79,26 @@ def described(record: Record, name: str) -> str:
     return text if field.default in (None, "") else f"{text} (default: `{json.dumps(field.default)}`)"
 
 
+def error_codes() -> str:
+    """The list of all errors by audience, as Markdown."""
+    parts = [CODES_HEAD]
+    for letter, audience in AUDIENCES.items():
+        rows = [f"| [{code}](errors/{code}.md) | {title(code)} |" for code in codes() if code[4] == letter]
+        parts.append(f"\n## {audience}\n\n| code | what it is |\n|---|---|\n" + "\n".join(rows) + "\n")
+    return "".join(parts)
+
+
 def files() -> dict[Path, str]:
     """What belongs into which file."""
     return {
         HERE / "keys.md": keys(),
+        HERE / "codes.md": error_codes(),
+        **{HERE / "errors" / f"{code}.md": page(code) for code in codes()},
         HERE / "actor.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
 
 if __name__ == "__main__":
     for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

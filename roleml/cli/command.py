@@ -6,14 +6,23 @@ import argparse
 import math
 from collections.abc import Callable
 
-__all__ = ["INTERRUPTED", "CommandError", "at_least", "positive", "ratio"]
+from roleml.shared.errors import RoleMLError
+
+__all__ = ["INTERRUPTED", "CommandError", "at_least", "notes", "positive", "ratio"]
 
 INTERRUPTED = 130
 """The exit code that a shell reports for a program ended by SIGINT."""
 
 
-class CommandError(Exception):
+class CommandError(RoleMLError):
     """A command cannot do what was asked; the text says what would be right. Ends the program with code 2."""
+
+    code = "RML-L001"
+
+
+def notes(error: BaseException) -> list[str]:
+    """The lines below an error on a terminal: where to read about it."""
+    return [f"  {note}" for note in getattr(error, "__notes__", [])]
 
 
 def at_least(minimum: int) -> Callable[[str], int]:

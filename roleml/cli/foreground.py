@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import INTERRUPTED, CommandError
+from roleml.cli.command import INTERRUPTED, CommandError, notes
 from roleml.cli.launch import Launch, Profiling, broker_chosen
+from roleml.shared.errors import RoleMLError
 
 if TYPE_CHECKING:
     from roleml.core.actor.actor import BaseActor
@@ -259,8 +260,10 @@ def when_all_returned(actor: BaseActor, then: Callable[[dict[str, BaseException]
     return number
 
 
-class RunFailedError(Exception):
+class RunFailedError(RoleMLError):
     """The run() of some roles raised."""
+
+    code = "RML-L003"
 
     def __init__(self, failures: dict[str, BaseException]) -> None:
         self.failures = failures
@@ -313,7 +316,7 @@ def exit_code(error: BaseException) -> int:
 
 def tell(program: str, error: BaseException) -> int:
     """Say what happened, and return the exit code for it."""
-    print(f"{program}: error: {describe(error)}", file=sys.stderr)
+    print("\n".join([f"{program}: error: {describe(error)}", *notes(error)]), file=sys.stderr)
     return exit_code(error)
 
 

@@ -10,16 +10,17 @@ import roleml
 from roleml.cli import batch, run, simulate
 from roleml.cli.broker import command as broker
 from roleml.cli.check import command as check
-from roleml.cli.command import INTERRUPTED, CommandError
+from roleml.cli.command import INTERRUPTED, CommandError, notes
 from roleml.cli.demo import command as demo
 from roleml.cli.doctor import command as doctor
+from roleml.cli.explain import command as explain
 from roleml.cli.graph import command as graph
 from roleml.cli.observe import call, tail
 from roleml.cli.status import command as status
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, check, graph, status, call, tail, doctor, broker]
+COMMANDS = [demo, run, batch, simulate, check, graph, status, call, tail, doctor, broker, explain]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except CommandError as error:
-        print(f"roleml {options.command}: error: {error}", file=sys.stderr)
+        text = f"roleml {options.command}: error: {error}"
+        print("\n".join([text, *notes(error)]), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nroleml {options.command}: interrupted", file=sys.stderr)

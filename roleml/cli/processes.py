@@ -32,7 +32,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError
+from roleml.cli.command import CommandError, notes
 from roleml.cli.console import Console
 from roleml.cli.foreground import (
     FAILED,
@@ -48,6 +48,7 @@ from roleml.cli.foreground import (
     when_all_returned,
 )
 from roleml.cli.launch import Launch
+from roleml.shared.errors import RoleMLError
 
 if TYPE_CHECKING:
     from roleml.core.actor.actor import BaseActor
@@ -95,13 +96,15 @@ def uses_embedded_broker(launch: Launch) -> bool:
     return url.startswith("embedded:")
 
 
-class EndedTooEarlyError(Exception):
+class EndedTooEarlyError(RoleMLError):
     """An actor's process ended before all of them were started."""
+
+    code = "RML-L005"
 
     def __init__(self, name: str, code: int) -> None:
         super().__init__(f"{name} {explained(code)} before all actors were started")
         self.name = name
-        self.code = code
+        self.exit_code = code
 
 
 class _Stage(enum.IntEnum):
@@ -360,7 +363,7 @@ def serve(launch: Launch, control: Connection, output: Connection) -> None:
                 StopSignals(numbers=(signal.SIGTERM,)),
             )
     except Exception as error:  # noqa: BLE001  # the process ends here; a traceback is in the log
-        print(f"error: {describe(error)}", file=sys.stderr)
+        print("\n".join([f"error: {describe(error)}", *notes(error)]), file=sys.stderr)
         code = exit_code(error)
     sys.exit(code or 0)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from roleml.messaging.codec import register_named_tuple
 from roleml.shared.collections.frozen import OrderedFrozenSet
 from roleml.shared.collections.observable import ObservableTable
+from roleml.shared.errors import RoleMLError
 from roleml.shared.suggestions import did_you_mean
 
 __all__ = [
@@ -128,8 +129,10 @@ class ActorProfile(NamedTuple):
         return hash(self.name)
 
 
-class ActorNotFoundError(LookupError):
+class ActorNotFoundError(RoleMLError, LookupError):
     """No contact has this name."""
+
+    code = "RML-R012"
 
     def __init__(self, name: str, known: Iterable[str] = ()) -> None:
         super().__init__(name)

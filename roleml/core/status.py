@@ -10,6 +10,7 @@ from enum import Enum, Flag
 from typing import TYPE_CHECKING, Any, Protocol
 
 from roleml.core.executions import ExecutionTicket, executions_here, hide_executions
+from roleml.shared.errors import RoleMLError
 from roleml.shared.patience import Patience
 
 if TYPE_CHECKING:
@@ -62,15 +63,19 @@ class Status(Flag):
     DECLARED_COMPATIBLE = DECLARED | STARTING | READY | PAUSING | PAUSED
 
 
-class StatusError(ValueError):
+class StatusError(RoleMLError, ValueError):
     """The status does not allow this.
 
     - `RoleOffloadedError`: the role lives on another actor now
     """
 
+    code = "RML-R009"
+
 
 class RoleOffloadedError(StatusError):
     """The role has moved to the actor `offloaded_to`."""
+
+    code = "RML-R010"
 
     def __init__(self, instance_name: str, offloaded_to: ActorProfile) -> None:
         super().__init__(instance_name, offloaded_to)
@@ -81,8 +86,10 @@ class RoleOffloadedError(StatusError):
         return f"{self.instance_name} has moved to actor {self.offloaded_to.name}"
 
 
-class StatusTransferCallbackError(RuntimeError):
+class StatusTransferCallbackError(RoleMLError, RuntimeError):
     """A callback failed on entering a status, and with it the change; the cause is what it raised."""
+
+    code = "RML-R011"
 
 
 class Operation(Enum):

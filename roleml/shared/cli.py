@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from roleml.shared.errors import RoleMLError
 from roleml.shared.interfaces import Runnable
 from roleml.shared.suggestions import did_you_mean
 
@@ -24,8 +25,10 @@ __all__ = ["CommandLineError", "RuntimeCLI"]
 _NOTHING = inspect.Parameter.empty
 
 
-class CommandLineError(ValueError):
+class CommandLineError(RoleMLError, ValueError):
     """A line is no valid command; the text is the usage and what is wrong."""
+
+    code = "RML-L002"
 
 
 class RuntimeCLI(Runnable):

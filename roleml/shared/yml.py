@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import yaml
 from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
 
+from roleml.shared.errors import RoleMLError
 from roleml.shared.suggestions import did_you_mean
 
 __all__ = [
@@ -65,8 +66,10 @@ _REMEDIES = {
 }
 
 
-class BrokenFileError(YAMLError):
+class BrokenFileError(RoleMLError, YAMLError):
     """A file that is no valid YAML. The message begins with `file:line:column` and ends with a remedy."""
+
+    code = "RML-C010"
 
 
 class Mark(NamedTuple):

@@ -17,6 +17,7 @@ from roleml.core.builders.errors import ConfigError, Problem, WrongTypeError
 from roleml.library.roles.conductor.base import Conductor
 from roleml.messaging.traffic import Sent
 from roleml.messaging.transport import Transport, wrapped_transports
+from roleml.shared.errors import RoleMLError
 from roleml.shared.interfaces import Runnable
 from roleml.simulation.devices import device_of, warn_of_unmatched
 from roleml.simulation.experiment import CONDUCTOR, Experiment
@@ -161,8 +162,10 @@ def run_until_returned(actors: Mapping[str, Actor], timeline: Timeline, sent: Ca
     return Outcome(None, time.monotonic() - began_s, len(actors), roles, nbytes, messages)
 
 
-class RunEndedError(RuntimeError):
+class RunEndedError(RoleMLError, RuntimeError):
     """``run()`` of a role raised, in an experiment that is over when all have returned."""
+
+    code = "RML-D003"
 
 
 def total(sent: Iterable[tuple[int, int]]) -> Sent:

@@ -213,7 +213,7 @@ def test_the_text_is_for_people(managed: Node, vhost: str, capsys: pytest.Captur
     assert main(["doctor", "--broker", url]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ERROR   connection: cannot connect to amqp://guest@127.0.0.1:")
-    assert lines[1] == "        -> the user name or the password is wrong"
+    assert lines[1] == "        -> the user name or the password is wrong [RML-B001]"
     assert "wrong" not in lines[0].partition("://")[2].partition("@")[0]
 
 

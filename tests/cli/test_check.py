@@ -172,7 +172,7 @@ def test_the_text_is_what_editors_and_compilers_read(
     assert main(["check", write(folder, RIGHT.replace("trainer: client.*", "trainer: clinet1"))]) == 0
     lines = capsys.readouterr().out.splitlines()
     text = "relationship_rules.server.trainer: 'clinet1' matches no actor; the nearest is client1"
-    assert f"config.yaml:8:21: warning: {text}" in lines
+    assert f"config.yaml:8:21: warning: {text} [RML-C110]" in lines
     assert lines[-1].startswith("1 file checked: 0 errors, ")
 
 

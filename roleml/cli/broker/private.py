@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from roleml.cli.broker.node import HERE, NodeFiles, Ports, free_ports, is_free, speaks_amqp
 from roleml.cli.broker.server import Server
+from roleml.shared.errors import RoleMLError
 
 __all__ = [
     "ADMIN",
@@ -40,8 +41,10 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 
 
-class BrokerNotUpError(Exception):
+class BrokerNotUpError(RoleMLError):
     """The broker did not start. The message ends with what it said."""
+
+    code = "RML-L004"
 
 
 @dataclass(frozen=True)

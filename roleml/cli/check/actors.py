@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.check.findings import Findings, problems_of
+from roleml.cli.check.findings import Code, Findings, problems_of
 from roleml.cli.check.fitting import ActorView, Check, Member, items, listed
 from roleml.core.builders.actor import ActorBuilder
 from roleml.core.builders.errors import Problems
@@ -26,7 +26,7 @@ class ActorsCheck(Check):
         configs: list[tuple[Any, KeyPath]] = [(self.config, ())]
         if several:
             if not isinstance(self.config["profiles"], list) or not self.config["profiles"]:
-                self.error(("profiles",), "'profiles' is a list of actor configurations")
+                self.error(("profiles",), "'profiles' is a list of actor configurations", Code.PROFILES)
                 return self.findings
             configs = [(each, ("profiles", i)) for i, each in enumerate(self.config["profiles"])]
         for config, path in configs:
@@ -43,7 +43,7 @@ class ActorsCheck(Check):
         name = config["name"]
         if name in self.actors:
             text = f"an actor is named {name!r} already: names are addresses"
-            self.error((*path, "name"), text, at_value=True)
+            self.error((*path, "name"), text, Code.NAME, at_value=True)
             return
         actor = self.actors[name] = ActorView(name, path)
         for role_name, spec in items(config.get("roles")):
@@ -57,7 +57,7 @@ class ActorsCheck(Check):
                 try:
                     instance = builder._parse_instance_name(text, name)
                 except (ValueError, TypeError, AttributeError) as e:
-                    self.error(where, str(e), at_value=True)
+                    self.error(where, str(e), Code.FORM, at_value=True)
                 else:
                     actor.relationships.setdefault(relationship, []).append(Member(instance, where))
         for alias, original in items(config.get("relationship_links")):

@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows += [
             {
                 "severity": severity,
+                "code": problem.code,
                 "file": problem.mark.file if problem.mark else str(path),
                 "line": problem.mark.line if problem.mark else None,
                 "column": problem.mark.column if problem.mark else None,
@@ -59,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{row['file']}:{row['line']}:{row['column']}: {row['severity']}: {row['text']}")
+            place = f"{row['file']}:{row['line']}:{row['column']}"
+            print(f"{place}: {row['severity']}: {row['text']} [{row['code']}]")
         number = f"{len(arguments.configs)} file{'s' if len(arguments.configs) > 1 else ''}"
         print(f"{number} checked: {errors} errors, {len(rows) - errors} warnings")
     return 1 if errors or (arguments.strict and rows) else 0

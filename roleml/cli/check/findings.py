@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from roleml.core.builders.errors import ConfigError, Problem, Problems
 
-__all__ = ["Findings", "problems_of"]
+__all__ = ["Code", "Findings", "problems_of"]
+
+
+class Code(Enum):
+    """What only `roleml check` sees, beside what building would raise. The values never change."""
+
+    PROFILES = "RML-C004"
+    ELEMENT = "RML-C101"
+    NAME = "RML-C102"
+    FORM = "RML-C103"
+    MEMBER = "RML-C104"
+    LINK = "RML-C105"
+    NOBODY_HEARD = "RML-C106"
+    EVENT = "RML-C107"
+    CONDITIONS = "RML-C108"
+    UNREACHABLE = "RML-C109"
+    PATTERN = "RML-C110"
 
 
 @dataclass

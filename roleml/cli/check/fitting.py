@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.check.contradictions import never
-from roleml.cli.check.findings import Findings
+from roleml.cli.check.findings import Code, Findings
 from roleml.core.actor.conditions import parse_conditions
 from roleml.core.actor.native import NATIVE_ROLE_NAME, NativeRole
 from roleml.core.builders.errors import ConfigError, Problem, Problems
@@ -65,15 +65,15 @@ class Check:
         """Look at everything."""
         raise NotImplementedError
 
-    def error(self, path: KeyPath, text: str, *, at_value: bool = False) -> None:
-        self.findings.errors.append(self._problem(path, text, at_value=at_value))
+    def error(self, path: KeyPath, text: str, code: Code, *, at_value: bool = False) -> None:
+        self.findings.errors.append(self._problem(path, text, code, at_value=at_value))
 
-    def warn(self, path: KeyPath, text: str, *, at_value: bool = False) -> None:
-        self.findings.warnings.append(self._problem(path, text, at_value=at_value))
+    def warn(self, path: KeyPath, text: str, code: Code, *, at_value: bool = False) -> None:
+        self.findings.warnings.append(self._problem(path, text, code, at_value=at_value))
 
-    def _problem(self, path: KeyPath, text: str, *, at_value: bool) -> Problem:
+    def _problem(self, path: KeyPath, text: str, code: Code, *, at_value: bool) -> Problem:
         mark = self.marks.value(path) if at_value else self.marks.key(path)
-        return Problem(path, text, ConfigError, mark)
+        return Problem(path, text, ConfigError, mark, code=code.value)
 
     def role(self, name: str, spec: Any, path: KeyPath) -> Hosted:
         """Import a role's class and check what is said of it."""
@@ -90,7 +90,7 @@ class Check:
         for element, attr in cls.elements.items():
             if _required(cls, attr) and element not in builder.impls:
                 text = f"the element {element!r} of role class {cls.__qualname__} has no implementation"
-                self.error(path, text)
+                self.error(path, text, Code.ELEMENT)
         return Hosted(cls, path)
 
     def fit_together(self) -> None:
@@ -103,7 +103,7 @@ class Check:
                 known = [*actor.relationships, *actor.roles]
                 if original not in known and (near := nearest(original, known)):  # else it is filled later
                     text = f"{alias!r} stands for {original!r}, which has no members; did you mean {near!r}?"
-                    self.warn(path, text)
+                    self.warn(path, text, Code.LINK)
             for name, hosted in actor.roles.items():
                 if hosted.cls is not None:
                     self._check_handlers(actor, name, hosted)
@@ -117,11 +117,11 @@ class Check:
             if self.whole:
                 hint = did_you_mean(actor_name, self.actors)
                 text = f"{relationship!r} names the actor {actor_name!r}, which is not there{hint}"
-                self.error(member.path, text)
+                self.error(member.path, text, Code.MEMBER)
         elif role_name != NATIVE_ROLE_NAME and role_name not in actor.roles:
             hint = did_you_mean(role_name, actor.roles)
             text = f"{relationship!r} names {member.instance}, but {actor_name} has no such role{hint}"
-            self.error(member.path, text)
+            self.error(member.path, text, Code.MEMBER)
 
     def _check_handlers(self, actor: ActorView, role_name: str, hosted: Hosted) -> None:
         assert hosted.cls is not None
@@ -136,6 +136,7 @@ class Check:
                     hosted.path,
                     f"{what} listens to {wanted.relationship!r}, which is no relationship with members "
                     f"and no role of {actor.name}{hint}",
+                    Code.NOBODY_HEARD,
                 )
             for cls, instance in self._classes(instances):
                 if wanted.channel_name not in cls.events:
@@ -144,10 +145,12 @@ class Check:
                         hosted.path,
                         f"{what} listens to the event {wanted.channel_name!r}, which {instance} "
                         f"({cls.__qualname__}) does not have{hint}",
+                        Code.EVENT,
                     )
             plain = {k: v for k, v in wanted.conditions.items() if not isinstance(v, attribute)}
             if reason := never(parse_conditions(plain)):
-                self.error(hosted.path, f"the conditions of {what} can never be met: {reason}")
+                text = f"the conditions of {what} can never be met: {reason}"
+                self.error(hosted.path, text, Code.CONDITIONS)
 
     def _classes(self, instances: Iterable[RoleInstanceID]) -> Iterator[tuple[type[Role], RoleInstanceID]]:
         seen: set[type[Role]] = set()
@@ -174,7 +177,8 @@ class Check:
                 offers = hosted.cls is not None and (hosted.cls.services or hosted.cls.tasks)
                 acts = hosted.cls is not None and issubclass(hosted.cls, Runnable)
                 if alone and offers and not acts and RoleInstanceID(actor.name, name) not in named:
-                    self.warn(hosted.path, f"nobody can reach {actor.name}/{name}: no relationship names it")
+                    text = f"nobody can reach {actor.name}/{name}: no relationship names it"
+                    self.warn(hosted.path, text, Code.UNREACHABLE)
 
 
 def _class_of(spec: Any) -> type[Role] | None:

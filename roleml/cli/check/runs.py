@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.check.findings import Findings, problems_of
+from roleml.cli.check.findings import Code, Findings, problems_of
 from roleml.cli.check.fitting import ActorView, Check, Hosted, Member, items, listed, mappings
 from roleml.core.builders.errors import ConfigError, Problems
 from roleml.core.context import RoleInstanceID
@@ -93,7 +93,7 @@ class RunCheck(Check):
             if not found:
                 near = nearest(str(pattern), among)
                 hint = f"; the nearest is {near}" if near else ""
-                self.warn(path, f"{pattern!r} matches no actor{hint}", at_value=at_value)
+                self.warn(path, f"{pattern!r} matches no actor{hint}", Code.PATTERN, at_value=at_value)
 
         for pattern, _ in items(self.config.get("roles")):
             expect(pattern, batch, ("roles", pattern))
@@ -127,7 +127,8 @@ class RunCheck(Check):
         for actor_name, relationships in items(self.config.get("relationships")):
             if actor_name not in self.actors:
                 hint = did_you_mean(str(actor_name), self.actors)
-                self.error(("relationships", actor_name), f"there is no actor {actor_name!r}{hint}")
+                text = f"there is no actor {actor_name!r}{hint}"
+                self.error(("relationships", actor_name), text, Code.MEMBER)
                 continue
             for name, members in items(relationships):
                 several = [members] if isinstance(members, str) else listed(members)

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         return tell("roleml demo", error)
     except EndedTooEarlyError as error:
         say(str(error))
-        return error.code
+        return error.exit_code
     except RoleInteractionError as error:
         print(f"roleml demo: the run failed: {error}\nthe log is in {folder}{os.sep}", file=sys.stderr)
         return 1

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise CommandError(str(error)) from error
     if arguments.json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2))
+        print(json.dumps([{"code": each.code, **asdict(each)} for each in found], indent=2))
     bad = {"error", "warning"} if arguments.strict else {"error"}
     return 1 if any(finding.level in bad for finding in found) else 0
 
@@ -83,4 +83,4 @@ def _examine(broker: BrokerURL, management: str | None, actor: str | None) -> It
 def _show(finding: Finding) -> None:
     print(f"{_SIGNS[finding.level]} {finding.subject}: {finding.text}")
     if finding.remedy:
-        print(f"        -> {finding.remedy}")
+        print(f"        -> {finding.remedy} [{finding.code}]")

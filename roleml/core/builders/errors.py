@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from roleml.shared.errors import RoleMLError, pointer
+
 if TYPE_CHECKING:
     from roleml.shared.yml import KeyPath, Mark, Marks
 
@@ -44,18 +46,26 @@ class Problem:
     kind: type[ConfigError]
     mark: Mark | None = None
     cause: BaseException | None = None
+    #: of what was found, where that says more than its kind
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", self.code or self.kind.code)
 
     def __str__(self) -> str:
         place = f"{self.mark}: " if self.mark is not None else ""
         return f"{place}{dotted(self.path)}: {self.text}" if self.path else f"{place}{self.text}"
 
 
-class ConfigError(ValueError):
+class ConfigError(RoleMLError, ValueError):
     """All that is wrong with one configuration; the class is that of the first problem."""
+
+    code = "RML-C001"
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
         self.problems = problems
+        self.__notes__ = [pointer(problem.code for problem in problems)]
 
     def __str__(self) -> str:  # not KeyError's, which would quote the text
         if len(self.problems) == 1:
@@ -65,35 +75,35 @@ class ConfigError(ValueError):
 
 
 class MissingKeyError(ConfigError, KeyError):
-    pass
+    code = "RML-C002"
 
 
 class UnknownKeyError(ConfigError, TypeError):
-    pass
+    code = "RML-C003"
 
 
 class WrongTypeError(ConfigError, TypeError):
-    pass
+    code = "RML-C004"
 
 
 class UnknownChoiceError(ConfigError, KeyError):
-    pass
+    code = "RML-C005"
 
 
 class UnknownElementError(ConfigError, RuntimeError):
-    pass
+    code = "RML-C006"
 
 
 class MissingModuleError(ConfigError, ModuleNotFoundError):
-    pass
+    code = "RML-C007"
 
 
 class MissingNameError(ConfigError, AttributeError):
-    pass
+    code = "RML-C008"
 
 
 class FailedImportError(ConfigError, ImportError):
-    pass
+    code = "RML-C009"
 
 
 class Problems:

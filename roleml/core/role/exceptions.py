@@ -18,6 +18,8 @@ and ``remote_traceback`` (text), which a printed traceback shows as the cause.
 
 from __future__ import annotations
 
+from roleml.shared.errors import RoleMLError
+
 __all__ = [
     "CallerError",
     "ChannelNotFoundError",
@@ -31,8 +33,10 @@ __all__ = [
 ]
 
 
-class RoleInteractionError(Exception):
+class RoleInteractionError(RoleMLError):
     """Root of all errors between roles."""
+
+    code = "RML-R001"
 
     remote_type: str | None = None
     remote_traceback: str | None = None
@@ -43,29 +47,43 @@ class RoleInteractionError(Exception):
 class CallerError(RoleInteractionError):
     """The caller is at fault: repeating the same call will not help."""
 
+    code = "RML-R002"
+
 
 class HandlerError(RoleInteractionError):
     """The called side failed; the text includes the original message."""
+
+    code = "RML-R003"
 
 
 class ChannelNotFoundError(RoleInteractionError):
     """The role exists, and has no channel of that name and kind."""
 
+    code = "RML-R004"
+
 
 class TaskResultTimeoutError(RoleInteractionError):
     """The result was not there in time. The task goes on, and the invocation stays usable."""
+
+    code = "RML-R005"
 
 
 class NoSuchEventError(RoleInteractionError):
     """A role emitted on an event channel that it does not have."""
 
+    code = "RML-R006"
+
 
 class InternalError(RoleInteractionError):
     """A defect of the runtime, worth a report."""
 
+    code = "RML-R007"
 
-class NoSuchRoleError(RuntimeError):
+
+class NoSuchRoleError(RoleMLError, RuntimeError):
     """An operation named a role that this actor does not host."""
+
+    code = "RML-R008"
 
 
 class RemoteTraceback(Exception):

@@ -19,13 +19,31 @@ from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.refusals import explain
 from roleml.messaging.rabbitmq.transfers import CHUNK_BYTES
 
-__all__ = ["OLDEST", "Finding", "probe"]
+__all__ = ["CODES", "OLDEST", "Finding", "probe"]
 
 #: The oldest RabbitMQ that is tested.
 OLDEST = (3, 10)
 #: How long a broker may take for something small before it counts as blocked.
 PATIENCE_S = 5.0
 ACCESS_REFUSED, NOT_FOUND, RESOURCE_LOCKED, PRECONDITION_FAILED = 403, 404, 405, 406
+
+
+#: what is found, by its subject. A code never changes
+CODES = {
+    "connection": "RML-B001",
+    "version": "RML-B002",
+    "permission": "RML-B003",
+    "broker": "RML-B004",
+    "alarm": "RML-B005",
+    "limits": "RML-B006",
+    "name": "RML-B007",
+    "management": "RML-B008",
+    "node": "RML-B009",
+    "cluster": "RML-B010",
+    "tasks": "RML-B011",
+    "consumers": "RML-B012",
+    "version skew": "RML-B013",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,11 @@ class Finding:
     subject: str
     text: str
     remedy: str = ""
+
+    @property
+    def code(self) -> str:
+        """Leads to a page that says more; empty if there is nothing to say."""
+        return "" if self.level == "ok" else CODES[self.subject]
 
 
 def probe(url: BrokerURL, actor: str | None = None) -> Iterator[Finding]:

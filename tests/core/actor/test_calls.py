@@ -305,12 +305,12 @@ def test_a_result_that_cannot_travel_is_the_handlers_failure(actors: Actors) -> 
 
 
 def test_a_handler_blames_its_caller_with_the_same_text(probe: Probe) -> None:
-    with pytest.raises(CallerError, match=r"^no such item$"):
+    with pytest.raises(CallerError, match=r"(?m)^no such item$"):
         probe.call("shop", "blame")
 
 
 def test_a_special_caller_error_is_a_caller_error_everywhere(probe: Probe) -> None:
-    with pytest.raises(CallerError, match=r"^very special$"):
+    with pytest.raises(CallerError, match=r"(?m)^very special$"):
         probe.call("shop", "blame-specially")
 
 
@@ -460,7 +460,7 @@ def test_only_members_of_a_required_relationship_may_call(actors: Actors) -> Non
     server = actors.start("S", {"shop": Shop(), "friend": friend}, relationships={"friend": ["S/friend"]})
     actors.start("P", {"probe": probe})
     assert friend.call(at("S/shop"), "friends-only", {"n": 3}) == 3
-    with pytest.raises(CallerError, match=r"^P/probe is a stranger$"):
+    with pytest.raises(CallerError, match=r"(?m)^P/probe is a stranger$"):
         probe.call(at("S/shop"), "friends-only", {"n": 3})
     with pytest.raises(CallerError, match=r"P/probe is not in the relationship 'friend'"):
         probe.call(at("S/shop"), "friends-only-too")

@@ -108,7 +108,7 @@ def test_tasks_of_one_channel_run_in_parallel(probe: Probe, worker: Worker) -> N
 @pytest.mark.parametrize(
     ("channel", "error", "text"),
     [
-        ("blame", CallerError, "^no such thing$"),
+        ("blame", CallerError, "(?m)^no such thing$"),
         ("crash", HandlerError, r"W/worker\.crash raised KeyError: 'lost'"),
         ("time-out", HandlerError, "TimeoutError: too slow"),
         ("double", HandlerError, "TypeError: .*'n'"),

@@ -159,12 +159,12 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (
         {"class": Strict, "impl": {"model": {"class": "builtins.dict"}}},
         TypeError,
-        r"^r.impl.model.class: dict is no subclass of the type of Strict.model, .*\.Model$",
+        r"^r.impl.model.class: dict is no subclass of the type of Strict.model, .*\.Model(\n|$)",
     ),
     (
         {"class": Strict, "impl": {"model": {"impl": b"bytes"}}},
         TypeError,
-        r"^r.impl.model.impl: a bytes is no instance of the type of Strict.model, .*\.Model$",
+        r"^r.impl.model.impl: a bytes is no instance of the type of Strict.model, .*\.Model(\n|$)",
     ),
     (Picky, TypeError, r"^r: role class Picky needs the option 'num_rounds'"),
     (

@@ -87,9 +87,9 @@ def test_a_role_is_attached_once(actors: Actors) -> None:
 
 def test_require_blames_the_caller() -> None:
     Role().require([1])
-    with pytest.raises(CallerError, match=r"^handler assertion failed$"):
+    with pytest.raises(CallerError, match=r"(?m)^handler assertion failed$"):
         Role().require([])
-    with pytest.raises(CallerError, match=r"^too few$"):
+    with pytest.raises(CallerError, match=r"(?m)^too few$"):
         Role().require(0, "too few")
 
 

@@ -14,6 +14,7 @@ from roleml.core.context import RoleInstanceID, parse_instances
 from roleml.core.role.base import Role
 from roleml.core.role.exceptions import RoleInteractionError
 from roleml.library.roles.conductor.types import RunSpec
+from roleml.shared.errors import RoleMLError
 
 __all__ = ["AbsentError", "Deployment", "DeploymentError"]
 
@@ -25,8 +26,10 @@ AT_A_TIME = 16
 _Call = Callable[[], Any]
 
 
-class AbsentError(RuntimeError):
+class AbsentError(RoleMLError, RuntimeError):
     """Some actors cannot be deployed to. Nothing was changed anywhere."""
+
+    code = "RML-D001"
 
     def __init__(self, errors: Mapping[str, Exception]) -> None:
         self.actors = list(errors)
@@ -37,8 +40,10 @@ class AbsentError(RuntimeError):
         )
 
 
-class DeploymentError(RuntimeError):
+class DeploymentError(RoleMLError, RuntimeError):
     """A step failed. What was done before it stays: see ``done``."""
+
+    code = "RML-D002"
 
     def __init__(
         self, failures: Sequence[tuple[str, str, Exception]], done: Mapping[str, Sequence[str]]

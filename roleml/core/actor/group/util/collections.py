@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.types import ErrorHandlingStrategy, TaskInvocation
 from roleml.shared.collections.merger import KeyValueMerger, MergedValue, ValueMerger, make_kv_merger
+from roleml.shared.errors import RoleMLError
 from roleml.shared.patience import Patience
 
 __all__ = [
@@ -43,8 +44,10 @@ class FilteredOut(Exception):
         self.still_count = still_count
 
 
-class MergerTimeoutError(TimeoutError):
+class MergerTimeoutError(RoleMLError, TimeoutError):
     """Not all values arrived in time; `missing` are the keys of those that did not."""
+
+    code = "RML-R013"
 
     def __init__(self, missing: Iterable[Any], timeout_s: float) -> None:
         self.missing = tuple(missing)
@@ -55,8 +58,10 @@ class MergerTimeoutError(TimeoutError):
         return f"nothing within {self.timeout_s:g} s from {_listed(self.missing)}"
 
 
-class MergingFailedError(RuntimeError):
+class MergingFailedError(RoleMLError, RuntimeError):
     """A value could not be merged; the cause says why."""
+
+    code = "RML-R014"
 
 
 def _identity(key: Any, value: Any) -> tuple[Any, Any]:

@@ -1,0 +1,1 @@
+"""`roleml explain`."""
