@@ -15,12 +15,13 @@ from roleml.cli.demo import command as demo
 from roleml.cli.doctor import command as doctor
 from roleml.cli.explain import command as explain
 from roleml.cli.graph import command as graph
+from roleml.cli.new import command as new
 from roleml.cli.observe import call, tail
 from roleml.cli.status import command as status
 
 __all__ = ["main"]
 
-COMMANDS = [demo, run, batch, simulate, check, graph, status, call, tail, doctor, broker, explain]
+COMMANDS = [demo, new, run, batch, simulate, check, graph, status, call, tail, doctor, broker, explain]
 
 
 def parser() -> argparse.ArgumentParser:
