@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import roleml
-from roleml.cli import batch, run, simulate
+from roleml.cli import batch, completion, run, simulate
 from roleml.cli.broker import command as broker
 from roleml.cli.check import command as check
 from roleml.cli.command import INTERRUPTED, CommandError, notes
@@ -21,7 +21,22 @@ from roleml.cli.status import command as status
 
 __all__ = ["main"]
 
-COMMANDS = [demo, new, run, batch, simulate, check, graph, status, call, tail, doctor, broker, explain]
+COMMANDS = [
+    demo,
+    new,
+    run,
+    batch,
+    simulate,
+    check,
+    graph,
+    status,
+    call,
+    tail,
+    doctor,
+    broker,
+    explain,
+    completion,
+]
 
 
 def parser() -> argparse.ArgumentParser:
