@@ -11,7 +11,7 @@ import pytest
 from roleml.cli.completion import SHELLS
 from roleml.cli.main import COMMANDS, main, parser
 
-# What bash does when the tab key is pressed: find the function of the command, set these variables, and call it.
+# What bash does when the tab key is pressed: it finds the function of the command, sets these, and calls it.
 PRESS_TAB = r"""
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
