@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -15,6 +13,7 @@ import roleml.essentials as rml
 from roleml.core.builders.spec import json_schema
 from roleml.library.roles.conductor.types import validate_run_spec_template
 from roleml.shared.yml import load_yaml
+from tests.programs import Program
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -67,19 +66,11 @@ def test_the_broken_configuration_in_the_manual_is_refused_as_shown(
     assert str(raised.value).split() == shown.split()
 
 
-def test_the_quickstart_does_what_it_says() -> None:
+def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
     code = "\n".join(code_blocks(DOCS / "quickstart.md", "python"))
-    wait = "\nstreet.stop()\nhouse.stop()\n"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code + wait],
-        capture_output=True,
-        text=True,
-        timeout=25,
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Hello Ada, I am house/greeter, and street/visitor asked me." in done.stdout
+    (tmp_path / "quickstart.py").write_text(f"{code}\nthreading.Event().wait()\n", encoding="utf-8")
+    with Program(tmp_path, "quickstart", PYTHONWARNINGS="error") as program:
+        program.line_with("Hello Ada, I am house/greeter, and street/visitor asked me.")
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
