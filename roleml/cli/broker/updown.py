@@ -56,6 +56,9 @@ def register(actions: Any) -> None:
         help="vhosts, policies and more to load, such as brokers/definitions.json")  # fmt: skip
     add("--server", type=Path, metavar="FOLDER", help="an unpacked RabbitMQ, instead of the installed one")
     add("--docker", action="store_true", help="a container, although a server is installed")
+    add("--shell", action="store_true",
+        help='for eval "$(roleml broker up --shell)": standard output sets ROLEML_BROKER, all else is on '
+        "standard error")  # fmt: skip
     add("--image", default=IMAGE, help="what the container is made of (default: %(default)s)")
     _common(parser)
     parser.set_defaults(run=up)
@@ -163,11 +166,17 @@ def show(arguments: argparse.Namespace, running: Running, how: str) -> None:
         shown = {"url": running.url, "management": running.management, "folder": running.folder}
         print(json.dumps({**shown, "pids": list(running.processes.values()), "container": running.container}))
         return
-    print(f"RabbitMQ {how}, for programs on this machine:\n\n  export ROLEML_BROKER='{running.url}'\n")
+    export = f"export ROLEML_BROKER='{running.url}'"
+    if arguments.shell:
+        print(export)
+        lines = [f"RabbitMQ {how}, and ROLEML_BROKER says where"]
+    else:
+        lines = [f"RabbitMQ {how}, for programs on this machine:\n\n  {export}\n"]
     if running.management is not None:
         password = PrivateBroker(Path(running.folder)).password()
-        print(f"to look at: {running.management}, user {ADMIN}, password {password}")
-    print(f"stop it:    roleml broker down{folder_option(arguments)}")
+        lines.append(f"to look at: {running.management}, user {ADMIN}, password {password}")
+    lines.append(f"stop it:    roleml broker down{folder_option(arguments)}")
+    print("\n".join(lines), file=sys.stderr if arguments.shell else sys.stdout)
 
 
 def folder_option(arguments: argparse.Namespace) -> str:
