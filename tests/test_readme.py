@@ -123,7 +123,7 @@ def test_a_newcomer_sees_a_curve_and_then_the_run_on_the_management_pages(
     if broker_server != Server.installed():
         here += f" --server {broker_server.root or broker_server.programs}"
     second = second.replace("broker up", here)
-    script = "\n".join([first, "echo; echo step two", second, "echo step three", third])
+    script = f"{first}\necho; echo step two\n{second}\necho step three\n{third}"
     terminal = Terminal(tree, script, PYTHONPATH=str(tree), XDG_DATA_HOME=str(data))
     try:
         terminal.wait_for("step two")
