@@ -22,6 +22,7 @@ from roleml.core.role.exceptions import (
     HandlerError,
     TaskResultTimeoutError,
 )
+from roleml.core.role.metrics import Metrics
 from roleml.core.role.types import (
     Args,
     ErrorHandlingStrategy,
@@ -56,6 +57,7 @@ __all__ = [
     "InitializeStrategy",
     "LogConsoleType",
     "Message",
+    "Metrics",
     "MyArgs",
     "MyPayloads",
     "ParsedElementImplementationSpec",

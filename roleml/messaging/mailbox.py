@@ -247,7 +247,7 @@ class Mailbox:
             self.traffic.called(source[1], target, channel)
 
     def _send(self, envelopes: list[Envelope], body: Body) -> None:
-        self.traffic.count(body.nbytes)
+        self.traffic.count(body.nbytes, [envelope.target[0] for envelope in envelopes])
         self._transport.send(self._sealed(envelopes, body), body)
 
     def _sealed(self, envelopes: list[Envelope], body: Body) -> list[Envelope]:

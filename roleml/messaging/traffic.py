@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from roleml.messaging.envelope import Address
@@ -40,11 +41,15 @@ class Traffic:
         self._messages = 0
         self._nbytes = 0
         self._calls: Counter[Called] = Counter()
+        self._links: Counter[str] = Counter()
 
-    def count(self, nbytes: int) -> None:
+    def count(self, nbytes: int, receivers: Iterable[str] = ()) -> None:
+        """A message has left; ``receivers`` are the actors that it is for, where they are known."""
         with self._lock:
             self._messages += 1
             self._nbytes += nbytes
+            for receiver in receivers:
+                self._links[receiver] += nbytes
 
     def called(self, source: str, target: Address, channel: str) -> None:
         """A service or task was called, here or elsewhere."""
@@ -59,6 +64,12 @@ class Traffic:
         """How often each was called so far."""
         with self._lock:
             return self._calls.copy()
+
+    @property
+    def links(self) -> Counter[str]:
+        """The bytes that were for each actor; what goes to several counts for each. Events are not in it."""
+        with self._lock:
+            return self._links.copy()
 
     @property
     def sent(self) -> Sent:

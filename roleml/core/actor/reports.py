@@ -86,6 +86,7 @@ class Reports:
                 for pending in waiting[:MOST_WAITING]
             ],
             "sent": sent._asdict(),
+            "links": dict(self.mailbox.traffic.links),
             "arriving": [each._asdict() for each in transport.arriving],
             "rejected": dict(transport.rejected),
             "last_failure": self._last_failure(now),

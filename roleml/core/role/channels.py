@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+E = TypeVar("E", bound="Event")
 
 #: where a decorated method keeps its declaration
 MARK = "__roleml_channel__"
@@ -207,14 +208,10 @@ class Event:
         if not self.channel_name:
             self.channel_name = to_standardized_name(name)
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Event: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> Event: ...
-    def __get__(self, instance: object | None, owner: type) -> Event:
+    def __get__(self: E, instance: object | None, owner: type) -> E:
         if instance is None:
             return self
-        emitter = Event(self.channel_name)
+        emitter = type(self)(self.channel_name)
         emitter._role = instance
         return emitter
 

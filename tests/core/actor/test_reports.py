@@ -82,6 +82,8 @@ def test_a_report_tells_of_roles_calls_and_relationships_in_json(actors: Actors)
     assert told["calls"] == [{"role": "probe", "target": "client/trainer", "channel": "ping", "number": 3}]
     assert told["subscriptions"] == [{"role": "server", "source": "client/trainer", "channel": "trained"}]
     assert told["sent"]["messages"] > 3
+    assert set(told["links"]) == {"client"}
+    assert 0 < told["links"]["client"] <= told["sent"]["nbytes"]
 
 
 def test_a_report_tells_what_runs_and_who_is_waited_for(actors: Actors) -> None:

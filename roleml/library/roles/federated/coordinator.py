@@ -9,6 +9,7 @@ from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, Task
 from roleml.core.role.elements import Element
+from roleml.core.role.metrics import Metrics
 from roleml.library.workload.datasets.bases import IterableDataset
 from roleml.library.workload.models.bases import TestableModel
 
@@ -23,6 +24,7 @@ class FLCoordinator(Role):
 
     round_completed = Event()
     fl_completed = Event()
+    metrics = Metrics()
 
     @Task(expand=True)
     def run(
@@ -36,7 +38,7 @@ class FLCoordinator(Role):
 
         `round-completed` has the args `round` (from 0), `participants` (role instances), `seconds` of
         wall-clock time without the test, and `result` if there is a test dataset; `fl-completed` has
-        `rounds`.
+        `rounds`. The same goes into `metrics`, with the number of completed rounds as the step.
         """
         model = self.model()
         result = None
@@ -52,6 +54,8 @@ class FLCoordinator(Role):
                 report["result"] = result = model.test(self.dataset())
                 self.logger.info("round %d test result is: %s", i, result)
             self.round_completed.emit(args=report)
+            told = {"seconds": report["seconds"], "participants": [str(client) for client in clients]}
+            self.metrics.log(i + 1, **{**(result or {}), **told})
         self.fl_completed.emit(args={"rounds": num_rounds})
         self.logger.info("FL is done!!!!")
         return result

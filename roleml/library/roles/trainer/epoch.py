@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sized
 from typing import Any
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.channels import Event, Service, Task
 from roleml.core.role.elements import Element
+from roleml.core.role.metrics import Metrics
 from roleml.library.roles.trainer.base import BaseModelMaintainer
 from roleml.library.roles.trainer.planner import FixedTrainingPlanner, TrainingPlanner
 from roleml.library.workload.datasets.bases import IterableDataset
@@ -28,6 +30,7 @@ class EpochTrainer(BaseModelMaintainer):
     planner: Element[TrainingPlanner] = Element(TrainingPlanner, default_constructor=FixedTrainingPlanner)
 
     epoch_completed = Event()
+    metrics = Metrics()
 
     @Service(expand=True)
     def get_data_size(self, _: RoleInstanceID) -> int:
@@ -69,7 +72,9 @@ class EpochTrainer(BaseModelMaintainer):
                     f"the plan of {type(planner).__qualname__} ended after {done} of {num_epochs} epochs"
                 )
             self.current_epoch += 1
+            began_s = time.perf_counter()
             metrics = model.train(dataset, **hyperparams)
+            self.metrics.log(self.current_epoch + 1, **{**metrics, "seconds": time.perf_counter() - began_s})
             self.logger.info("epoch %d: %s", self.current_epoch, metrics)
             self.epoch_completed.emit(args={**metrics, "epoch": self.current_epoch})
             planner.report(metrics)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.channels import Event, Service, Task
 from roleml.core.role.elements import Element
+from roleml.core.role.metrics import Metrics
 from roleml.library.roles.trainer.base import BaseModelMaintainer
 from roleml.library.workload.datasets.bases import IterableDataset
 from roleml.library.workload.datasets.views import DatasetViewFactory
@@ -22,19 +24,25 @@ class GradientsTrainer(BaseModelMaintainer):
     def __init__(self) -> None:
         super().__init__()
         self._batches: Iterator[Any] = iter(())
+        self._computed = 0
 
     model: Element[Any] = Element(GradientsOperableModel)
     dataset: Element[Any] = Element(IterableDataset, default_constructor=DatasetViewFactory)
 
     gradient_computed = Event()
     gradient_applied = Event()
+    metrics = Metrics()
 
     @Task(expand=True)
     def compute_gradients(self, _: RoleInstanceID) -> Any:
         """The gradients of the next batch. Raises ValueError if the dataset has none."""
+        began_s = time.perf_counter()
         with self.lock:
             metrics, gradients = self.model().compute_gradients(self._next_batch())
+            self._computed += 1
+            step = self._computed
         self.gradient_computed.emit(args=metrics)
+        self.metrics.log(step, **{**metrics, "seconds": time.perf_counter() - began_s})
         return gradients
 
     @Service(expand=True)

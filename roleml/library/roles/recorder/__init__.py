@@ -1,0 +1,1 @@
+"""Records the metrics of other roles."""
