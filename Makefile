@@ -5,7 +5,8 @@
 #   make test ARGS="-k codec -x"       options of pytest
 #   make test-brokers ROLEML_TEST_BROKERS="/srv/rabbitmq-4.3 amqp://user:password@host"
 #
-# The tests need RabbitMQ: tests/broker/fixtures.py says where they look for it. `make test` installs Debian's.
+# The tests need RabbitMQ: tests/broker/fixtures.py says where they look for it. `make test` installs Debian's, and a
+# browser.
 #
 # `make test` installs torch. Its default wheel on Linux carries CUDA (gigabytes); pip takes the small CPU
 # build instead when PIP_EXTRA_INDEX_URL names PyTorch's CPU index.
@@ -16,7 +17,7 @@ ARGS   ?=
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers broker lint format examples bench docs notebook schema clean
+.PHONY: help demo test test-brokers broker browser lint format examples bench docs notebook schema clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +25,7 @@ help: ## show this list
 demo: $(VENV)/.demo ## train on real digits: five clients and a server in this process
 	@$(BIN)/roleml demo $(ARGS)
 
-test: $(VENV)/.dev lint broker ## lint, type check and run the tests
+test: $(VENV)/.dev lint broker browser ## lint, type check and run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-brokers: $(VENV)/.dev broker ## run the broker tests on each of ROLEML_TEST_BROKERS (server folders or URLs)
@@ -36,6 +37,9 @@ test-brokers: $(VENV)/.dev broker ## run the broker tests on each of ROLEML_TEST
 # Where it cannot, it says in a line what to do, and the tests go on: they may find a broker elsewhere, or will say it.
 broker: ## install Debian's RabbitMQ without its service, if there is none (needs root)
 	@[ -n "$$ROLEML_TEST_BROKER$$ROLEML_TEST_BROKERS" ] || brokers/install-debian.sh || true
+
+browser: ## install Debian's chromium for the tests that look at pages, if there is no browser (needs root)
+	@tests/install-browser.sh || true
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

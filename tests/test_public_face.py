@@ -23,7 +23,7 @@ ESSENTIALS = f"""
     ParsedElementImplementationSpec RoleDescriptor RoleSpec RoleInstanceID RoleInstanceIDTuple Role Service
     Task Event EventHandler attribute Element Factory ConstructStrategy InitializeStrategy {ROLE_TYPES}
     Runnable CallerError HandlerError ChannelNotFoundError TaskResultTimeoutError ErrorHandlingStrategy
-    register_dataclass
+    register_dataclass Metrics
 """
 
 # What applications, configuration files and the tutorial import, by the path they import it from.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import cast
 
 import roleml.essentials as rml
@@ -11,12 +12,12 @@ from roleml.cli.session import running_apart
 from roleml.core.actor.native import NATIVE_ROLE_NAME
 from roleml.messaging.traffic import Sent
 from roleml.simulation.experiment import CONDUCTOR, Experiment
-from roleml.simulation.session import Outcome, conduct, conductor_of, total
+from roleml.simulation.session import Outcome, conduct, conductor_of, recorded, total
 
 __all__ = ["run_apart"]
 
 
-def run_apart(experiment: Experiment, broker: str) -> Outcome:
+def run_apart(experiment: Experiment, broker: str, record: Path | None = None) -> Outcome:
     """Run an experiment over a broker that connects processes, and end all of them.
 
     Raises:
@@ -41,12 +42,18 @@ def run_apart(experiment: Experiment, broker: str) -> Outcome:
     session = running_apart(
         configs, CONDUCTOR, broker, report, before_start=lambda actors: conductor_of(actors[CONDUCTOR])
     )
-    with session as actors:
+    with recorded(broker, record) as recording, session as actors:
         conductor = conductor_of(actors[CONDUCTOR])
 
-        def sent() -> Sent:
+        def begin() -> None:
+            if recording is not None:
+                recording.follow(names)
+
+        def end() -> Sent:
+            if recording is not None:
+                recording.finish()
             others = [rml.RoleInstanceID(name, NATIVE_ROLE_NAME) for name in experiment.actor_names]
             theirs = conductor.call_group(others, "get-sent", on_error=rml.ErrorHandlingStrategy.IGNORE)
             return total([actors[CONDUCTOR].sent, *(each for _, each in theirs)])
 
-        return conduct(experiment, conductor, sent)
+        return conduct(experiment, conductor, end, begin)

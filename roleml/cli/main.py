@@ -16,7 +16,8 @@ from roleml.cli.doctor import command as doctor
 from roleml.cli.explain import command as explain
 from roleml.cli.graph import command as graph
 from roleml.cli.new import command as new
-from roleml.cli.observe import call, tail
+from roleml.cli.observe import call, record, tail
+from roleml.cli.report import command as report
 from roleml.cli.status import command as status
 
 __all__ = ["main"]
@@ -32,6 +33,8 @@ COMMANDS = [
     status,
     call,
     tail,
+    record,
+    report,
     doctor,
     broker,
     explain,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from roleml.cli.command import CommandError
 from roleml.cli.foreground import Interruption, StopSignals, tell
 from roleml.cli.launch import broker_url, chosen_broker
+from roleml.cli.report.command import require_plots
 
 if TYPE_CHECKING:
     from roleml.simulation import Experiment, Outcome
@@ -57,6 +58,13 @@ def register(commands: Any) -> None:
     add(
         "--processes", action="store_true", help="a process for each actor; needs a broker that connects them"
     )
+    add(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="record what roles log as metrics there, and make a page of it (report.html)",
+    )
     add("--json", action="store_true", help="print the outcome as JSON, in one line at the end")
     add("-v", "--verbose", action="store_true", help="show what the actors log")
     parser.set_defaults(run=run)
@@ -64,6 +72,8 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return the exit code."""
+    if arguments.output is not None:
+        require_plots()
     experiment = read(arguments)
     if not arguments.verbose:
         experiment = experiment.quieter()
@@ -78,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         except Exception as error:  # noqa: BLE001  # the program ends here; a traceback is in the log
             return tell("roleml simulate", error)
         signals.hold()
+        if arguments.output is not None:
+            report(arguments)
         if arguments.json:
             print(json.dumps(asdict(outcome), default=str))
         else:
@@ -110,10 +122,23 @@ def carry_out(experiment: Experiment, arguments: argparse.Namespace) -> Outcome:
     if arguments.processes:
         from roleml.cli.apart import run_apart
 
-        return run_apart(experiment, chosen_broker(arguments.broker))
+        return run_apart(experiment, chosen_broker(arguments.broker), arguments.output)
     from roleml.simulation.session import run as run_here
 
-    return run_here(experiment, broker=chosen_broker(arguments.broker, "") or None)
+    return run_here(experiment, broker=chosen_broker(arguments.broker, "") or None, record=arguments.output)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Make the page, with the configuration as it was given."""
+    from roleml.cli.report.page import write
+    from roleml.library.roles.recorder.entries import RECORD
+    from roleml.shared.yml import load_yaml, save_yaml
+
+    save_yaml(str(arguments.output / "config.yaml"), load_yaml(arguments.config))
+    if (arguments.output / RECORD).exists():
+        print(write(arguments.output), file=sys.stderr)
+    else:
+        print("no role of it logs metrics: there is nothing to make a page of", file=sys.stderr)
 
 
 def summary(path: Path, outcome: Outcome) -> str:

@@ -18,8 +18,9 @@ class Runnable(ABC):
     def stop(self) -> Any:  # noqa: B027  # optional by contract: nothing to interrupt is a fine answer
         """Ask a running :meth:`run` to return soon. Called from another thread.
 
-        Where this is not overridden, calls that :meth:`run` waits for are given up, and raise: a role that
-        does not say how to stop cannot hold up its actor until somebody else answers.
+        Where this is not overridden and :meth:`run` has not returned 5 s later, calls that it waits for are
+        given up, and raise: a role that does not say how to stop cannot hold up its actor until somebody else
+        answers.
         """
 
 

@@ -6,8 +6,9 @@ import queue
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from roleml.core.actor.actor import Actor, BaseActor
@@ -15,6 +16,7 @@ from roleml.core.actor.native import NativeRole
 from roleml.core.builders.actor import ActorBuilder
 from roleml.core.builders.errors import ConfigError, Problem, WrongTypeError
 from roleml.library.roles.conductor.base import Conductor
+from roleml.library.roles.recorder.recording import Recording
 from roleml.messaging.traffic import Sent
 from roleml.messaging.transport import Transport, wrapped_transports
 from roleml.shared.errors import RoleMLError
@@ -45,12 +47,14 @@ class Outcome:
     messages_sent: int
 
 
-def run(experiment: Experiment, *, broker: str | None = None) -> Outcome:
+def run(experiment: Experiment, *, broker: str | None = None, record: Path | None = None) -> Outcome:
     """Run an experiment in this process, and stop all of its actors.
 
     The actors meet at an embedded broker of their own, or at the one of ``broker``. With a Conductor the run
     ends with the last command; without commands in the experiment, the Conductor reads them from the standard
     input. Without a Conductor it ends when ``run()`` of all ``Runnable`` roles has returned.
+
+    With ``record``, a further actor writes the metrics of all others into that folder: see `Recording`.
 
     Raises:
         ConfigError: what is wrong with the configuration, or with what it names.
@@ -58,23 +62,38 @@ def run(experiment: Experiment, *, broker: str | None = None) -> Outcome:
         RunEndedError: without a Conductor, ``run()`` of a role raised.
         Exception: what a command raises.
     """
-    with actors_of(experiment, broker) as (actors, timeline):
+    url = broker or f"embedded://simulation-{uuid.uuid4().hex}"
+    with recorded(url, record) as recording, actors_of(experiment, url) as (actors, timeline):
 
         def sent() -> Sent:
             return total(actor.sent for actor in actors.values())
 
+        def begin() -> None:
+            if recording is not None:
+                recording.follow(actors)
+            timeline.begin()
+
+        def end() -> Sent:
+            if recording is not None:
+                recording.finish()
+            return sent()
+
         if not experiment.conducted:
-            return run_until_returned(actors, timeline, sent)
+            return run_until_returned(actors, begin, end)
         conductor = conductor_of(actors[CONDUCTOR])
         for actor in actors.values():
             actor.start()
-        return conduct(experiment, conductor, sent, timeline.begin)
+        return conduct(experiment, conductor, end, begin)
+
+
+def recorded(broker: str, folder: Path | None) -> AbstractContextManager[Recording | None]:
+    """A recording, where there is a folder for it."""
+    return nullcontext() if folder is None else Recording(broker, folder)
 
 
 @contextmanager
-def actors_of(experiment: Experiment, broker: str | None) -> Iterator[tuple[Mapping[str, Actor], Timeline]]:
+def actors_of(experiment: Experiment, url: str) -> Iterator[tuple[Mapping[str, Actor], Timeline]]:
     """All actors of an experiment, not started yet, on their devices; they are stopped in the end."""
-    url = broker or f"embedded://simulation-{uuid.uuid4().hex}"
     names = [*experiment.actor_names, *([CONDUCTOR] if experiment.conducted else [])]
     warn_of_unmatched(experiment.devices, names)
     actors: dict[str, Actor] = {}
@@ -137,7 +156,9 @@ def conduct(
     )
 
 
-def run_until_returned(actors: Mapping[str, Actor], timeline: Timeline, sent: Callable[[], Sent]) -> Outcome:
+def run_until_returned(
+    actors: Mapping[str, Actor], begin: Callable[[], object], end: Callable[[], Sent]
+) -> Outcome:
     """Start actors in their order, and return when all their ``Runnable`` roles have. Raises as `run`."""
     running = {
         (name, role) for name, actor in actors.items() for role, it in actor.roles.items() if _runs(it)
@@ -149,7 +170,7 @@ def run_until_returned(actors: Mapping[str, Actor], timeline: Timeline, sent: Ca
     for name, actor in actors.items():
         actor.when_returned(lambda role, error, name=name: returned.put((name, role, error)))  # type: ignore[misc]  # a lambda with a default
     roles = sum(len(actor.roles) - 1 for actor in actors.values())  # without the native ones
-    timeline.begin()
+    begin()
     began_s = time.monotonic()
     for actor in actors.values():
         actor.start()
@@ -158,8 +179,9 @@ def run_until_returned(actors: Mapping[str, Actor], timeline: Timeline, sent: Ca
         running.discard((name, role))
         if error is not None:
             raise RunEndedError(f"run() of {name}/{role} failed: {type(error).__name__}: {error}") from error
-    messages, nbytes = sent()
-    return Outcome(None, time.monotonic() - began_s, len(actors), roles, nbytes, messages)
+    seconds = time.monotonic() - began_s
+    messages, nbytes = end()
+    return Outcome(None, seconds, len(actors), roles, nbytes, messages)
 
 
 class RunEndedError(RoleMLError, RuntimeError):

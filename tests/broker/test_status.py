@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import roleml.essentials as rml
 from roleml.cli.main import main
+from roleml.library.roles.recorder.entries import read_record
 from tests.actors import Actors, Probe, at, wait_until
 from tests.broker.fixtures import fresh_vhost
 from tests.broker.node import Node
@@ -41,6 +43,11 @@ class Trainer(rml.Role):
     def evaluate(self, caller) -> None:
         raise ValueError("there are no test data")
 """
+
+
+class Learner(rml.Role):
+    metrics = rml.Metrics()
+
 
 CONFIG = "name: client1\nroles: {trainer: {class: learners.Trainer}}\n"
 
@@ -277,3 +284,41 @@ def test_where_each_actor_is_a_user_an_observer_is_one_too(
     finally:
         for user in ("client1", "alice"):
             managed_node.delete_user(user)
+
+
+def test_an_application_that_runs_is_recorded_until_ctrl_c(
+    actors: Actors, url: str, management: list[str], tmp_path: Path
+) -> None:
+    learner = Learner()
+    actors.start("client1", {"trainer": learner})
+    folder = tmp_path / "run"
+    arguments = ["record", "-o", str(folder), "--broker", url, *management, "-f", "jsonl"]
+    with Program(tmp_path, "roleml", *arguments) as program:
+        program.line_with("recording 1 roles; Ctrl-C ends it")
+        learner.metrics.log(1, loss=0.5)
+        later = Learner()
+        actors.start("client2", {"trainer": later})
+        program.line_with("recording 2 roles")
+        later.metrics.log(1, loss=0.25)
+        program.interrupt()
+        assert program.end() == 0, program.text
+    assert f"2 entries of 2 roles: {folder}" in program.text
+    assert str(folder / "report.html") in program.text
+    assert sorted(
+        (str(each.source), each.values["loss"]) for each in read_record(folder / "record.jsonl")
+    ) == [
+        ("client1/trainer", 0.5),
+        ("client2/trainer", 0.25),
+    ]
+    assert (folder / "report.html").exists()
+
+
+def test_recording_for_some_time_and_in_unknown_formats(
+    actors: Actors, url: str, management: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    actors.start("client1", {"trainer": Learner()})
+    arguments = ["record", "-o", str(tmp_path / "run"), "--broker", url, *management]
+    assert main([*arguments, "--for", "0.1"]) == 0
+    assert "0 entries of 1 roles" in capsys.readouterr().out
+    assert main([*arguments, "-f", "cvs"]) == 2
+    assert "unknown format 'cvs'; did you mean 'csv'?" in capsys.readouterr().err

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from roleml.cli.command import INTERRUPTED, CommandError
 from roleml.cli.demo.display import RoundRecord
 from roleml.cli.demo.options import DemoOptions, add_arguments, from_arguments
 from roleml.cli.foreground import tell
 from roleml.cli.processes import EndedTooEarlyError
+
+if TYPE_CHECKING:
+    from roleml.core.actor.actor import Actor
 
 __all__ = ["register", "run"]
 
@@ -42,8 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     from roleml.cli.demo.application import actor_configs
     from roleml.cli.demo.report import new_run_folder, write_config
     from roleml.cli.demo.roles import Conductor
+    from roleml.cli.launch import chosen_broker
     from roleml.cli.session import running, running_apart
     from roleml.core.role.exceptions import RoleInteractionError
+    from roleml.library.roles.recorder.recording import Recording
     from roleml.messaging.exceptions import MsgConnectionError
 
     try:
@@ -52,14 +57,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"cannot make a folder in --output {options.output}: {error.strerror}") from error
     configs = actor_configs(options, folder)
     write_config(folder / "config.yaml", configs)
-    if options.processes:
-        session = running_apart(configs, "conductor", options.broker, say)
-    else:
-        session = running(configs, options.broker)
+    names = [config["name"] for config in configs]
     try:
-        with session as actors:
-            conductor = cast(Conductor, actors["conductor"].roles["conductor"])
-            records = conductor.outcome.result()
+        with Recording(chosen_broker(options.broker), folder) as recording:
+
+            def follow(_: Mapping[str, Actor]) -> None:
+                recording.follow(names)
+
+            if options.processes:
+                session = running_apart(configs, "conductor", options.broker, say, follow)
+            else:
+                session = running(configs, options.broker, follow)
+            with session as actors:
+                conductor = cast(Conductor, actors["conductor"].roles["conductor"])
+                records = conductor.outcome.result()
+                recording.finish()
     except KeyboardInterrupt:
         print(f"\ninterrupted; what was trained until then is in {folder}{os.sep}", flush=True)
         return INTERRUPTED
@@ -83,14 +95,17 @@ def report(options: DemoOptions, folder: Path, records: Sequence[RoundRecord]) -
     """Write the table and the plot, show the final table, and say where everything is."""
     from roleml.cli.demo.plot import plot_metrics
     from roleml.cli.demo.report import print_summary, write_csv
+    from roleml.cli.report.page import PAGE, write
 
     write_csv(folder / "metrics.csv", records)
     plot_metrics(folder / "metrics.png", records, describe(options))
+    write(folder)
     print_summary(records)
     seconds = sum(record.seconds for record in records)
     print(f"test accuracy {records[-1].accuracy:.4f} after {len(records)} rounds in {seconds:.1f} s")
-    others = sorted(path.name for path in folder.iterdir() if path.name != "metrics.png")
-    print(f"plot: {folder / 'metrics.png'}\nbeside it: {', '.join(others)}")
+    shown = (PAGE, "metrics.png")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in shown)
+    print(f"plot: {folder / 'metrics.png'}\nreport: {folder / PAGE}\nbeside them: {', '.join(others)}")
 
 
 def describe(options: DemoOptions) -> str:

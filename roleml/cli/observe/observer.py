@@ -15,7 +15,7 @@ from roleml.core.context import ActorProfile, Context, RoleInstanceID
 from roleml.core.logs import configure_logging
 from roleml.core.role.base import Role
 
-__all__ = ["Observer", "observing", "target_of"]
+__all__ = ["Observer", "observer_name", "observing", "reachable_broker", "target_of"]
 
 ROLE = "cli"
 
@@ -37,15 +37,7 @@ def observing(
         CommandError: the broker is one that ends at the process.
         MsgConnectionError: it cannot be used.
     """
-    url = chosen_broker(broker)
-    if url.startswith(("embedded:", "disabled:")):
-        raise CommandError(
-            "the embedded broker ends at its process: name another with --broker "
-            "amqp://user:password@host/vhost, or with ROLEML_BROKER"
-        )
-    if name is None:
-        host = re.sub(r"\W", "-", socket.gethostname())[:40]
-        name = f"observer-{host}-{os.getpid()}"
+    url, name = reachable_broker(broker), name or observer_name()
     configure_logging(name, console_level="WARNING")
     actor = BaseActor(Context.build(ActorProfile(name), initial_relationships=relationships), broker=url)
     try:
@@ -54,6 +46,23 @@ def observing(
         yield actor
     finally:
         actor.stop()
+
+
+def observer_name() -> str:
+    """What an observer is called that nobody gave a name."""
+    host = re.sub(r"\W", "-", socket.gethostname())[:40]
+    return f"observer-{host}-{os.getpid()}"
+
+
+def reachable_broker(broker: str | None) -> str:
+    """The broker that is to be used. Raises CommandError for one that ends at the process."""
+    url = chosen_broker(broker)
+    if url.startswith(("embedded:", "disabled:")):
+        raise CommandError(
+            "the embedded broker ends at its process: name another with --broker "
+            "amqp://user:password@host/vhost, or with ROLEML_BROKER"
+        )
+    return url
 
 
 def target_of(text: str) -> RoleInstanceID:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from roleml.cli.launch import add_management, add_observing, chosen_broker
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Survey, Surveyor
+    from roleml.core.actor.actor import BaseActor
 
-__all__ = ["register", "run_status", "run_top", "surveying"]
+__all__ = ["expected_actors", "register", "run_status", "run_top", "surveying", "surveyor_of"]
 
 SOURCES = """\
 Who there is, and what waits, is known to the broker's management plugin; the rest the actors tell themselves.
@@ -128,21 +129,31 @@ def surveying(arguments: argparse.Namespace) -> Iterator[Surveyor]:
         MsgConnectionError: the broker cannot be reached.
     """
     from roleml.cli.observe.observer import Observer, observing
+
+    expected = expected_actors(arguments)
+    with observing(arguments.broker, Observer(), name=arguments.name) as actor:
+        yield surveyor_of(actor, arguments, expected)
+
+
+def surveyor_of(actor: BaseActor, arguments: argparse.Namespace, expected: Sequence[str]) -> Surveyor:
+    """Lets an actor look for others. Raises CommandError: the broker is none that can be used."""
     from roleml.cli.status.survey import Surveyor
     from roleml.messaging.rabbitmq.endpoints import BrokerURL
     from roleml.messaging.rabbitmq.management import ManagementAPI
 
-    expected = _actors_of(arguments.config) if arguments.config else []
-    with observing(arguments.broker, Observer(), name=arguments.name) as actor:
-        try:
-            url = BrokerURL.parse(chosen_broker(arguments.broker), actor.profile.name)
-            api = ManagementAPI.beside(url, arguments.management)
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        yield Surveyor(actor, api, url.vhost, expected)
+    try:
+        url = BrokerURL.parse(chosen_broker(arguments.broker), actor.profile.name)
+        api = ManagementAPI.beside(url, arguments.management)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return Surveyor(actor, api, url.vhost, expected)
 
 
-def _actors_of(config: str) -> list[str]:
+def expected_actors(arguments: argparse.Namespace) -> list[str]:
+    """Whom the configuration names, if there is one. Raises CommandError for one that cannot be read."""
+    config = arguments.config
+    if config is None:
+        return []
     from roleml.cli.check.files import read
     from roleml.shared.yml import YAMLError
 

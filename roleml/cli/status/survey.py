@@ -79,6 +79,15 @@ class Surveyor:
         self._online: set[str] = set()
         self._gone_s: dict[str, float] = {}
 
+    def connected(self) -> list[str]:
+        """Who is connected, or without the management pages, who is expected. Raises as `look`."""
+        try:
+            return sorted(self._queues({}))
+        except MsgConnectionError:
+            if not self._expected:
+                raise
+            return self._expected
+
     def look(self, timeout_s: float) -> Survey:
         """How everybody is now. ``timeout_s`` is for actors to answer.
 

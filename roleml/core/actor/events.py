@@ -110,10 +110,18 @@ class Events:
         return ChannelID(instance, channel_name) in self._sources
 
     def subscriptions(self) -> list[Subscription]:
-        """Those of the roles here."""
+        """Those of the roles here that their sources have accepted, and that go on."""
         with self._lock:
             inlets = list(self._inlets.values())
-        return [each for inlet in inlets for each in inlet.all() if not each.ended]
+        return [each for inlet in inlets for each in inlet.all() if each.begun and not each.ended]
+
+    def emitted(self, name: str) -> dict[str, int]:
+        """How many messages each channel of a role has emitted."""
+        return {
+            origin.channel: source.sequence
+            for origin, source in list(self._sources.items())
+            if origin.source.instance_name == name
+        }
 
     # emitting
 

@@ -106,7 +106,7 @@ class Reports:
             "failures": failures,
             "services": sorted(cls.services),
             "tasks": sorted(cls.tasks),
-            "events": sorted(cls.events),
+            "events": self.events.emitted(name),
         }
 
     def _last_failure(self, now: float) -> dict[str, Any] | None:

@@ -19,6 +19,9 @@ __all__ = ["Runnables"]
 
 logger = logging.getLogger("roleml.managers.runnable")
 
+#: How long run() may go on by itself that was not told how to stop, before its calls are given up.
+GRACE_S = 5.0
+
 
 class Runnables:
     """The threads of an actor's runnable roles."""
@@ -82,7 +85,10 @@ class Runnables:
         if thread is threading.current_thread():
             return  # the role ends its own actor: it cannot wait for itself
         patience = Patience()
-        with self._release(name) if type(role).stop is Runnable.stop else nullcontext():
+        says_how = type(role).stop is not Runnable.stop
+        if not says_how:
+            thread.join(GRACE_S)
+        with nullcontext() if says_how else self._release(name):
             while thread.is_alive():
                 thread.join(patience.next_wait_s())
                 patience.report(logger, "waiting for run() of role %s to return", name)

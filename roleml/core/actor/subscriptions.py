@@ -93,6 +93,11 @@ class Subscription:
         return True
 
     @property
+    def begun(self) -> bool:
+        """Whether the source has accepted it."""
+        return self._since is not None
+
+    @property
     def ended(self) -> bool:
         return self._ended
 

@@ -59,7 +59,8 @@ def _advice(url: BrokerURL, error: BaseException) -> str:
         return "the broker does not offer this way to log in; certificates need rabbitmq_auth_mechanism_ssl"
     if "gaierror" in kinds:
         return "there is no host of that name"
-    if url.scheme == "amqps" and kinds & _HUNG_UP:
+    # pika passes some of them on as text only
+    if url.scheme == "amqps" and (kinds & _HUNG_UP or any(name in said for name in _HUNG_UP)):
         # In TLS 1.3 the broker looks at our certificate after we think that all is well, and may close the
         # connection before its reason has reached us.
         return f"the broker hung up: perhaps {_UNKNOWN_CA}, or {_WANTED}"

@@ -74,7 +74,7 @@ def test_a_report_tells_of_roles_calls_and_relationships_in_json(actors: Actors)
         "failures": 0,
         "services": ["fail", "ping"],
         "tasks": ["train"],
-        "events": ["trained"],
+        "events": {"trained": 0},
     }
     assert report["last_failure"] is None
     told = json.loads(json.dumps(server.report()))
@@ -115,6 +115,7 @@ def test_a_report_tells_the_last_failure_of_a_call_an_event_or_run(actors: Actor
 
     client.emit("trainer", "trained", Message({}, {}))
     wait_until(lambda: server.report()["last_failure"])
+    assert client.report()["roles"]["trainer"]["events"] == {"trained": 1}
     assert server.report()["last_failure"]["where"] == "server/server on client/trainer.trained"
     assert server.report()["roles"]["server"]["failures"] == 1
 

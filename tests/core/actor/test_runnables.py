@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from roleml.core.actor import runnables
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, Service, Task
@@ -230,6 +231,12 @@ class Slow(Role):
         self.gate.pass_through()
 
 
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runnables, "GRACE_S", 0.0)
+
+
+@pytest.mark.usefixtures("no_grace")
 def test_a_role_that_does_not_say_how_to_stop_waits_for_no_answer_when_it_is_stopped(
     actors: Actors, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -245,6 +252,19 @@ def test_a_role_that_does_not_say_how_to_stop_waits_for_no_answer_when_it_is_sto
     assert "failed" not in caplog.text
 
 
+def test_what_is_about_to_be_answered_is_waited_for(actors: Actors) -> None:
+    slow, waiting = Slow(), Waiting(at("B/slow"))
+    actors.start("B", {"slow": slow})
+    actor = actors.start("A", {"waiting": waiting})
+    slow.gate.entered()
+    stopping = in_thread(actor.stop)
+    wait_until(lambda: actor.role_status_manager.ctrl("waiting").status is Status.FINALIZING)
+    slow.gate.open()
+    stopping.result(DEADLINE_S)
+    assert waiting.errors.empty()
+
+
+@pytest.mark.usefixtures("no_grace")
 def test_it_cannot_begin_to_wait_again_and_its_successor_can(actors: Actors) -> None:
     class Again(Waiting):
         def run(self) -> None:

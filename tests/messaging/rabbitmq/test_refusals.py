@@ -36,3 +36,15 @@ def test_the_innermost_cause_is_shown_with_what_to_do(error: Exception, advice: 
             f"cannot connect to amqps://alice@host:5671/app: {error or type(error).__name__}"
         )
         assert "hidden" not in said
+
+
+def test_a_broker_that_hangs_up_on_a_certificate_is_told_from_one_without_tls() -> None:
+    # as pika says it where the reason of a TLS 1.3 broker does not reach us any more
+    lost = pika.exceptions.StreamLostError(
+        "Stream connection lost: SSLEOFError(8, 'EOF occurred in violation of protocol (_ssl.c:2427)')"
+    )
+    error = pika.exceptions.AMQPConnectionError(pika.exceptions.IncompatibleProtocolError(lost))
+    said = explain(BrokerURL.parse("amqps://alice@localhost/?certfile=a.pem&keyfile=a.key"), error)
+    assert "does not know the authority that signed the URL's certfile" in said
+    plain = explain(BrokerURL.parse("amqp://alice:x@localhost/"), error)
+    assert "is it amqps://?" in plain

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
 from pathlib import Path
 
@@ -36,8 +37,8 @@ class MetricsRecorder(Role):
         super().__init__()
         self.folder = Path(folder)
         self.formats = tuple(formats)
-        self._writing = threading.Lock()
-        self._number = 0
+        self._written = threading.Condition()
+        self._numbers: Counter[RoleInstanceID] = Counter()
 
     @EventHandler("recorded", METRICS)
     def on_metrics(self, source: RoleInstanceID, args: Args, _: Payloads) -> None:
@@ -46,7 +47,20 @@ class MetricsRecorder(Role):
     @Service(expand=True)
     def count(self, _: RoleInstanceID) -> int:
         """How many entries were written."""
-        return self._number
+        return self.number
+
+    @property
+    def number(self) -> int:
+        """How many entries were written."""
+        with self._written:
+            return sum(self._numbers.values())
+
+    def wait_for(self, numbers: Mapping[RoleInstanceID, int], timeout_s: float) -> bool:
+        """Whether, within the time-out, as many entries of each source were written as `numbers` says."""
+        with self._written:
+            return self._written.wait_for(
+                lambda: all(self._numbers[source] >= number for source, number in numbers.items()), timeout_s
+            )
 
     def write(self, entry: Entry) -> None:
         """Write one entry, in all formats; for any thread.
@@ -55,6 +69,7 @@ class MetricsRecorder(Role):
             ModuleNotFoundError: the program of a format is not installed.
             OSError: the folder cannot be written to.
         """
-        with self._writing:
+        with self._written:
             self.writers().write(entry, self.folder, self.formats)
-            self._number += 1
+            self._numbers[entry.source] += 1
+            self._written.notify_all()

@@ -1,0 +1,1 @@
+"""`roleml report`: one page about a run."""
