@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -59,19 +60,21 @@ def run(arguments: argparse.Namespace) -> int:
     write_config(folder / "config.yaml", configs)
     names = [config["name"] for config in configs]
     try:
-        with Recording(chosen_broker(options.broker), folder) as recording:
+        with ExitStack() as stack:
+            recordings = []
 
-            def follow(_: Mapping[str, Actor]) -> None:
-                recording.follow(names)
+            def record(_: Mapping[str, Actor]) -> None:
+                recordings.append(stack.enter_context(Recording(chosen_broker(options.broker), folder)))
+                recordings[0].follow(names)
 
             if options.processes:
-                session = running_apart(configs, "conductor", options.broker, say, follow)
+                session = running_apart(configs, "conductor", options.broker, say, record)
             else:
-                session = running(configs, options.broker, follow)
+                session = running(configs, options.broker, record)
             with session as actors:
                 conductor = cast(Conductor, actors["conductor"].roles["conductor"])
                 records = conductor.outcome.result()
-                recording.finish()
+                recordings[0].finish()
     except KeyboardInterrupt:
         print(f"\ninterrupted; what was trained until then is in {folder}{os.sep}", flush=True)
         return INTERRUPTED
