@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+import textwrap
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import roleml.essentials as rml
+from roleml.cli.main import parser
 from roleml.core.builders.spec import json_schema
 from roleml.library.roles.conductor.types import validate_run_spec_template
 from roleml.shared.yml import load_yaml
+from roleml.simulation.devices import check_devices
 from tests.programs import Program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,11 +70,156 @@ def test_the_broken_configuration_in_the_manual_is_refused_as_shown(
     assert str(raised.value).split() == shown.split()
 
 
-def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
-    code = "\n".join(code_blocks(DOCS / "quickstart.md", "python"))
-    (tmp_path / "quickstart.py").write_text(f"{code}\nthreading.Event().wait()\n", encoding="utf-8")
-    with Program(tmp_path, "quickstart", PYTHONWARNINGS="error") as program:
-        program.line_with("Hello Ada, I am house/greeter, and street/visitor asked me.")
+#: Examples that are part of something: what stands around their code when it runs.
+SURROUNDINGS = {
+    ("README.md", 0): "Model = Dataset = object\n{code}",
+    ("README.md", 1): """
+        from roleml.core.actor.group.util.collections import TaskResultCollector
+        from roleml.shared.collections.merger import ListValueMerger
+
+        class Answering(rml.Role):
+            @rml.Task(expand=True)
+            def train(self, caller, num_epochs=1):
+                return num_epochs
+
+        def both(self):
+            members = self.ctx.relationships.get_relationship("trainer")
+            collector = TaskResultCollector(members, merger=ListValueMerger())
+            {code}
+            return collector.result()
+
+        builder = rml.ActorBuilder()
+        builder.load_config({{
+            "name": "desk",
+            "roles": {{"one": Answering, "two": Answering}},
+            "relationships": {{"trainer": ["/one", "/two"]}},
+        }})
+        desk = builder.build()
+        desk.start()
+        assert both(desk.roles["one"]) == [2, 2]
+        desk.stop()
+    """,
+}
+#: What comes after the code of a page.
+AFTERWARDS = {"quickstart.md": "threading.Event().wait()"}
+#: Pages whose code does not end by itself, with what it says when it is through.
+SAYS = {
+    "quickstart.md": "Hello Ada, I am house/greeter, and street/visitor asked me.",
+    "configuration.md": "role instance (coordinator) is READY",
+}
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+WITH_CODE = [page for page in PAGES if code_blocks(page, "python")]
+
+
+def program_of(page: Path) -> str:
+    """All Python of a page, one after the other."""
+    parts = []
+    for number, code in enumerate(code_blocks(page, "python")):
+        around = textwrap.dedent(SURROUNDINGS.get((page.name, number), "{code}"))
+        (indent,) = re.findall(r"^( *)\{code\}", around, re.MULTILINE)
+        parts.append(around.format(code=textwrap.indent(code, indent).lstrip(" ")))
+    return "\n".join([*parts, AFTERWARDS.get(page.name, "")])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fedavg"  # where pages think that they are, with the examples beside them
+    folder.mkdir()
+    for each in (ROOT / "examples" / "fedavg").iterdir():
+        (folder / each.name).symlink_to(each)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "digits.yaml").symlink_to(ROOT / "examples" / "digits.yaml")
+    if page.name == "configuration.md":
+        (folder / "server.yaml").unlink()
+        (folder / "server.yaml").write_text(code_blocks(page, "yaml")[0], encoding="utf-8")
+    (folder / "page.py").write_text(program_of(page), encoding="utf-8")
+    with Program(folder, "page", PYTHONWARNINGS="error") as program:
+        if page.name in SAYS:
+            program.line_with(SAYS[page.name])
+        else:
+            assert program.end() == 0, program.text
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of each command that a page shows, without where its output goes."""
+    lines = [line for block in code_blocks(page, "console") for line in block.splitlines()]
+    shown = [line[2:] for line in lines if line.startswith("$ ")]
+    shown += [line for block in code_blocks(page, "bash") for line in block.splitlines() if line]
+    plain = [re.sub(r'eval "\$\((.*)\)"', r"\1", line) for line in shown]
+    parts = [part for line in plain for part in line.split(" && ")]
+    return [shlex.split(re.sub(r" [<>] .*", "", part), comments=True) for part in parts]
+
+
+def test_every_command_in_the_manual_could_be_given() -> None:
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    extras = tomllib_extras()
+    seen = 0
+    for page in PAGES:
+        for words in commands_of(page):
+            program, *arguments = words
+            if program.endswith("roleml"):
+                parser().parse_args(arguments)  # ends the test with what is wrong
+                seen += 1
+            elif program == "make":
+                assert arguments[0] in targets, f"{page.name}: make {arguments[0]}"
+            elif program == "pip":
+                for extra in re.findall(r"\[(\w+)\]", " ".join(arguments)):
+                    assert extra in extras, f"{page.name}: there is no extra {extra}"
+            elif "/" in program:
+                assert (ROOT / program).exists(), f"{page.name}: {program}"
+    assert seen > 50
+
+
+def tomllib_extras() -> set[str]:
+    """The extras of pyproject.toml; tomllib is not in Python 3.10."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.split("[project.optional-dependencies]")[1].split("\n[")[0]
+    return set(re.findall(r"^(\w+) = ", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_parts_of_configurations_in_the_manual_are_yaml(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(code_blocks(page, "yml")):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(block, encoding="utf-8")
+        content = load_yaml(str(file))
+        assert isinstance(content, dict)
+        if "experiment" in content:
+            continue  # a run configuration: its keys are not those of an actor
+        known = set(json_schema()["properties"])
+        of_devices = all(isinstance(value, dict) for value in content.values())
+        if of_devices:
+            check_devices(content)
+        elif page.name != "configuration.md":  # whose part is wrong on purpose, see below
+            assert set(content) <= known
+
+
+def test_every_language_of_a_block_is_one_that_is_tested() -> None:
+    tested = {"python", "yaml", "yml", "console", "bash", "text", "ini", "{toctree}", "{eval-rst}"}
+    for page in [*PAGES, *DOCS.glob("api/*.md"), *DOCS.glob("errors/*.md")]:
+        languages = re.findall(r"^```([^\s`]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(languages) <= tested, page.name
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("api/*.md")), ids=lambda page: page.stem)
+def test_the_reference_is_of_modules_that_are_there(page: Path) -> None:
+    modules = re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert modules
+    for module in modules:
+        assert importlib.import_module(module).__doc__, f"{module} says nothing of itself"
+        assert importlib.import_module(module).__all__
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = {
+        f"{line.strip()}.md"
+        for page in PAGES
+        for block in code_blocks(page, "{toctree}")
+        for line in block.splitlines()
+    }
+    pages = {path.relative_to(DOCS).as_posix() for path in [*DOCS.glob("*.md"), *DOCS.glob("api/*.md")]}
+    assert pages - {"index.md"} == {page for page in listed if (DOCS / page).exists()}
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

@@ -1,19 +1,21 @@
 """What can go wrong between two actors.
 
-MessagingError
-|-- CodecError                      a value and its bytes
-|   |-- EncodeError                   the value cannot travel
-|   `-- DecodeError                   the bytes are not a value, or not one that is accepted here
-|-- ProcedureInvokerError           the other actor answered, and the answer is no
-|   |-- InvalidInvokerError           it does not know who is asking
-|   |-- ProcedureNotFoundError        it has no such procedure
-|   |-- InvocationRefusedError        it has the procedure, but not for this request
-|   |-- InvocationAbortError          the caller is at fault
-|   `-- InvocationRedirectError       ask another actor
-|-- InvocationFailedError           the other actor failed, or is gone
-|-- MsgConnectionError              no connection to the broker or the other actor
-|-- HandshakeError                  the greeting of another actor failed
-`-- HandwaveError                   the farewell to another actor failed
+::
+
+    MessagingError
+    |-- CodecError                      a value and its bytes
+    |   |-- EncodeError                   the value cannot travel
+    |   `-- DecodeError                   the bytes are not a value, or not one that is accepted here
+    |-- ProcedureInvokerError           the other actor answered, and the answer is no
+    |   |-- InvalidInvokerError           it does not know who is asking
+    |   |-- ProcedureNotFoundError        it has no such procedure
+    |   |-- InvocationRefusedError        it has the procedure, but not for this request
+    |   |-- InvocationAbortError          the caller is at fault
+    |   `-- InvocationRedirectError       ask another actor
+    |-- InvocationFailedError           the other actor failed, or is gone
+    |-- MsgConnectionError              no connection to the broker or the other actor
+    |-- HandshakeError                  the greeting of another actor failed
+    `-- HandwaveError                   the farewell to another actor failed
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """What is wrong with a configuration.
 
-ConfigError (ValueError)          a value that is not possible in its place
-├── MissingKeyError (KeyError)    a key that must be there
-├── UnknownKeyError (TypeError)   a key that means nothing there
-├── WrongTypeError (TypeError)    a value, or the thing it names, of another kind
-├── UnknownChoiceError (KeyError) a name that is none of a fixed set
-├── UnknownElementError (RuntimeError)  an element the role class does not declare
-├── MissingModuleError (ModuleNotFoundError)
-├── MissingNameError (AttributeError)   a module without the configured name
-└── FailedImportError (ImportError)     a module whose own code fails when it is imported
+::
+
+    ConfigError (ValueError)          a value that is not possible in its place
+    ├── MissingKeyError (KeyError)    a key that must be there
+    ├── UnknownKeyError (TypeError)   a key that means nothing there
+    ├── WrongTypeError (TypeError)    a value, or the thing it names, of another kind
+    ├── UnknownChoiceError (KeyError) a name that is none of a fixed set
+    ├── UnknownElementError (RuntimeError)  an element the role class does not declare
+    ├── MissingModuleError (ModuleNotFoundError)
+    ├── MissingNameError (AttributeError)   a module without the configured name
+    └── FailedImportError (ImportError)     a module whose own code fails when it is imported
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ class SimpleTorchModel(ABC):
         """
         Args:
             device: a torch device; any CUDA device falls back to the CPU where CUDA is not available.
-            num_threads: sets the number of threads torch uses, for the whole process. copy_on_get_params:
-            False makes `get_params` return the live tensors, which saves a copy and is safe
-                only if nobody trains the model while the receiver still reads them.
+            num_threads: sets the number of threads torch uses, for the whole process.
+            copy_on_get_params: False makes `get_params` return the live tensors, which saves a copy and is
+                safe only if nobody trains the model while the receiver still reads them.
             seed: makes the initial weights repeatable, without touching torch's global generator otherwise.
         """
         if num_threads is not None:
