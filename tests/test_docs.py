@@ -118,7 +118,8 @@ def program_of(page: Path) -> str:
         around = textwrap.dedent(SURROUNDINGS.get((page.name, number), "{code}"))
         (indent,) = re.findall(r"^( *)\{code\}", around, re.MULTILINE)
         parts.append(around.format(code=textwrap.indent(code, indent).lstrip(" ")))
-    return "\n".join([*parts, AFTERWARDS.get(page.name, "")])
+    program = "\n".join([*parts, AFTERWARDS.get(page.name, "")])
+    return program.replace("amqp://user:password@host/app", "embedded://manual")  # the reader's broker
 
 
 @pytest.mark.timeout(60)
