@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from roleml.core.context import ActorProfile, Context, RoleInstanceID
 from roleml.core.role.channels import MARK, ChannelType, Event, EventHandlerProperties, HandlerProperties
 from roleml.core.role.elements import Element
 from roleml.core.role.exceptions import CallerError
 from roleml.core.role.naming import to_standardized_name
+from roleml.core.role.proxies import Proxy
 from roleml.core.role.types import (
     Args,
     ErrorHandlingStrategy,
@@ -22,6 +23,8 @@ from roleml.core.role.types import (
 )
 
 __all__ = ["Role", "RoleHost"]
+
+Interface = TypeVar("Interface")
 
 
 class RoleHost(Protocol):
@@ -184,6 +187,13 @@ class Role:
         return self.base.call_task(
             self._name, target, channel_name, message or Message(args or {}, payloads or {})
         )
+
+    def proxy(self, interface: Callable[..., Interface], target: str | RoleInstanceID) -> Interface:
+        """What `interface` describes, at `target`: ``self.proxy(TrainerAPI, "trainer").train(num_epochs=2)``.
+
+        For editors and type checkers, and never required: see `roleml.core.role.proxies`.
+        """
+        return cast("Interface", Proxy(self, interface, target))
 
     def call_group(
         self,
