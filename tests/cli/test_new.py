@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,15 +15,17 @@ from roleml.cli.main import main
 from roleml.cli.new.project import KINDS
 from tests.programs import ROOT, run_program
 
-LAST_LINES = {"fl": "rounds 10, accuracy 0.9", "gossip": "rounds 10, accuracy 0.9", "blank": "2 actors"}
+LAST_LINES = {"fl": r"rounds 10, accuracy 0\.9", "gossip": r"rounds 6, accuracy 0\.[89]", "blank": "2 actors"}
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_new_application_runs_by_one_command_and_passes_its_test(kind: str, tmp_path: Path) -> None:
-    code, said = run_program(tmp_path, "roleml", "new", kind, "my-app")
-    assert code == 0, said
+def test_a_new_application_runs_by_one_command_and_passes_its_test(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "my-app"
+    assert main(["new", kind, str(folder)]) == 0
+    said = capsys.readouterr().out
     written = {"config.yaml", "README.md", "my_app.py", "test_my_app.py"}
     assert {file.name for file in folder.iterdir()} == written
     assert all(f"my-app/{name}" in said for name in written)
@@ -30,7 +33,7 @@ def test_a_new_application_runs_by_one_command_and_passes_its_test(kind: str, tm
 
     code, said = run_program(folder, "roleml", "simulate", "config.yaml")
     assert code == 0, said
-    assert LAST_LINES[kind] in said
+    assert re.search(LAST_LINES[kind], said)
 
     code, said = run_program(
         folder, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"
