@@ -17,7 +17,7 @@ ARGS   ?=
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers broker browser lint format examples bench docs notebook schema clean
+.PHONY: help demo test test-brokers faults broker browser lint format examples bench docs notebook schema clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ test-brokers: $(VENV)/.dev broker ## run the broker tests on each of ROLEML_TEST
 	  name=$$(echo "$$broker" | sed 's,//.*@,//,'); echo "== $$name"; \
 	  ROLEML_TEST_BROKER="$$broker" $(BIN)/python -m pytest -m broker $(ARGS) || failed="$$failed $$name"; \
 	done; [ -z "$$failed" ] || { echo "broker tests failed on:$$failed"; exit 1; }
+
+faults: $(VENV)/.dev broker ## mistreat a broker, processes and a network, and write docs/reliability.md (half an hour)
+	@rm -f .faults.jsonl
+	ROLEML_FAULTS=.faults.jsonl $(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python tests/faults/table.py .faults.jsonl docs/reliability.md
 
 # Where it cannot, it says in a line what to do, and the tests go on: they may find a broker elsewhere, or will say it.
 broker: ## install Debian's RabbitMQ without its service, if there is none (needs root)

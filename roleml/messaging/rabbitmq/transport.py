@@ -56,6 +56,8 @@ SERVICE_EXPIRES_S = 60.0
 #: When an actor that is new to us is looked for again: it may be dying, with its will published before we
 #: watched it, and its queue still there when we first looked.
 ASKED_AGAIN_S = (1.0, 5.0, 25.0)
+#: How long a request waits for its payload before it is looked whether that can still come.
+FENCE_S = 1.0
 #: How long an actor whose connection was lost may take to come back before it counts as down.
 GRACE_S = 0.8
 #: The same after this process itself was disconnected: the broker may have been down for everyone.
@@ -94,7 +96,11 @@ class _Connections:
         headers = properties.headers or {}
         try:
             self._gate.check(Delivery.of(method, properties, body))
-            due = self.uploads.take(headers.get("from", ""), headers, body)
+            source = headers.get("from", "")
+            if "fence" in headers and source.rstrip("/") in self.actors:
+                due = self.uploads.fenced(*_fence_in(headers))
+            else:
+                due = self.uploads.take(source, headers, body)
         except (MalformedError, DecodeError) as e:
             if self._gate.note(e, properties.user_id):
                 logger.error("rejected a piece of a payload: %s; more of this kind are only counted", e)
@@ -400,9 +406,25 @@ class RabbitTransport(Transport):
             where = f"{'/'.join(envelope.target)}.{envelope.channel}"
             self._fail(envelope, f"{where} may have been called already: the process that had it was lost")
             return
+        self._parked.take(envelope, headers, body)
         if "transfer" in headers:
             self._consuming.later(STALLED_S, self._shared.give_up_uploads)
-        self._parked.take(envelope, headers, body)
+            self._consuming.later(FENCE_S, lambda: self._fence(envelope.source[0], headers))
+
+    def _fence(self, source: str, headers: Any) -> None:
+        """Find out whether the payload of a parked request is on its way, or lost: see `Uploads.fenced`."""
+        upload_id, size = str(headers["transfer"]), headers.get("size")
+        if self._receiver is None or not self._parked.waits_for(upload_id) or not isinstance(size, int):
+            return
+        mine = {
+            "kind": "chunk",
+            "fence": upload_id,
+            "of": f"{source}/",
+            "size": size,
+            "from": f"{self.name}/",
+        }
+        self._publisher.publish(Outgoing(names.CALL, names.uploads_key(self.name), mine))
+        self._consuming.later(FENCE_S, lambda: self._fence(source, headers))
 
     def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
         headers, tag, generation = properties.headers or {}, method.delivery_tag, self._consumer.generation
@@ -568,6 +590,13 @@ class RabbitTransport(Transport):
         receiver = self._receiver
         if receiver is not None:
             receiver.presence(actor, Presence.DOWN)
+
+
+def _fence_in(headers: Any) -> tuple[str, str, int]:
+    upload_id, source, size = (headers.get(key) for key in ("fence", "of", "size"))
+    if not isinstance(upload_id, str) or not isinstance(source, str) or not isinstance(size, int):
+        raise MalformedError("a fence does not say what it is for")
+    return upload_id, source, size
 
 
 def _frame(

@@ -116,6 +116,20 @@ class Uploads:
         """Have ``callback`` returned by whatever comes next for that upload."""
         self._uploads[upload_id].waiting.append(callback)
 
+    def fenced(self, upload_id: str, source: str, size: int) -> list[Callable[[], None]]:
+        """What came through the queue of uploads behind everything that was sent before a request for it.
+
+        Chunks are routed before their request, so what has not come now was lost: nobody here was connected
+        when it was sent. Returns what waited for it.
+        """
+        if upload_id in self._over:
+            return []
+        upload = self._uploads.setdefault(upload_id, Upload(source))
+        if len(upload.data) >= size or upload.failed is not None:
+            return []
+        upload.failed = f"the payload from {upload.source} was sent while this actor was not connected"
+        return _released(upload)
+
     def give_up(self, *, source: str | None = None) -> list[Callable[[], None]]:
         """Fail the uploads of a lost actor, or without one those that nobody sends or uses any more.
 
@@ -171,6 +185,12 @@ class ParkedRequests:
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
+
+    def waits_for(self, upload_id: str) -> bool:
+        """Whether a request for this payload is parked, also behind others."""
+        return any(
+            parked.headers.get("transfer") == upload_id for queue in self._queues.values() for parked in queue
+        )
 
     def take(self, envelope: Envelope, headers: Mapping[str, Any], body: bytes) -> None:
         """A request has come: deliver it now, or when its turn and its payload have come."""

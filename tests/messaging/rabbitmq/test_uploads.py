@@ -110,3 +110,47 @@ def test_whatever_overtakes_what_everything_arrives_in_order(sizes: list[int], r
     assert [request for request, _ in actor.got] == [str(n) for n in range(len(sizes))]
     assert all(len(frame) == 2 * size for (_, frame), size in zip(actor.got, sizes, strict=True) if size)
     assert len(actor.uploads) == len(actor.requests) == 0
+
+
+def test_a_payload_that_has_not_come_before_the_fence_was_lost() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.request("2")  # behind it
+    assert actor.requests.waits_for("u")
+    run(actor.uploads.fenced("u", "you/", 4))
+    assert actor.failed == ["1: the payload from you/ was sent while this actor was not connected"]
+    assert actor.got == [("2", b"small")]
+    assert len(actor.requests) == 0
+
+
+def test_a_payload_of_which_the_end_was_lost_is_lost_too() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.chunk(0, b"ab")
+    run(actor.uploads.fenced("u", "you/", 4))
+    assert len(actor.failed) == 1
+    actor.chunk(1, b"cd")  # nobody waits for it any more
+    assert not actor.got
+
+
+def test_a_payload_of_a_request_behind_another_is_lost_as_well() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.request("2", upload="v", size=4)
+    assert actor.requests.waits_for("v")
+    run(actor.uploads.fenced("v", "you/", 4))
+    assert not actor.failed
+    run(actor.uploads.fenced("u", "you/", 4))
+    assert [text[0] for text in actor.failed] == ["1", "2"]
+    assert not actor.requests.waits_for("v")
+
+
+def test_a_fence_behind_a_whole_payload_changes_nothing() -> None:
+    actor = Actor()
+    actor.chunk(0, b"ab", uses=2)
+    actor.request("1", upload="u", size=2)
+    assert not actor.requests.waits_for("u")
+    run(actor.uploads.fenced("u", "you/", 2))
+    actor.request("2", upload="u", size=2)
+    assert actor.got == [("1", b"ab"), ("2", b"ab")]
+    assert actor.uploads.fenced("u", "you/", 2) == []

@@ -1,0 +1,190 @@
+"""Workers as real processes, a caller that never rests, and a broker to be mistreated."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import roleml.essentials as rml
+from roleml.core.context import ActorProfile, Context
+from roleml.core.role.exceptions import RoleInteractionError
+from tests.actors import in_thread
+from tests.broker.node import Node
+from tests.faults.ledger import Ledger, Outcome
+from tests.faults.proxy import Proxy
+from tests.programs import ROOT
+
+__all__ = ["Worker", "World"]
+
+DEADLINE_S = 60.0
+PROGRAM = Path(__file__).with_name("worker.py")
+#: Mostly small; some travel in pieces.
+SIZES = (10, 10, 10, 200_000, 3_000_000)
+
+
+class Worker:
+    """A process with an actor. Killed and started again, it is the same actor."""
+
+    def __init__(self, url: str, name: str, folder: Path) -> None:
+        self.name = name
+        self.role = rml.RoleInstanceID(name, "worker")
+        self.journal = folder / f"{name}.journal"
+        self._url = url
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), self._url, self.name, str(self.journal)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self._process.stdout is not None
+        word = self._process.stdout.readline()
+        self._process.stdout.close()  # it says nothing more: its log is not set up
+        assert word == "ready\n", f"{self.name} ended with {self._process.wait()} before it was ready"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the end of the process."""
+        assert self._process is not None
+        self._process.wait(DEADLINE_S)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self.wait()
+
+
+class Caller(rml.Role):
+    """Calls."""
+
+
+class World:
+    """Two workers and a caller at one broker; the workers reach it through a proxy. A context manager."""
+
+    def __init__(self, node: Node, vhost: str, folder: Path, *, threads: int = 6) -> None:
+        self.node = node
+        self.proxy = Proxy(node.port)
+        self.ledger = Ledger()
+        self.caller = Caller()
+        self._vhost = vhost
+        self._folder = folder
+        self._threads = threads
+        self._resting = threading.Event()
+        self._numbers = itertools.count(1)
+        self._callers: list[threading.Thread] = []
+        self._actor: rml.Actor
+        self.workers: list[Worker] = []
+
+    def __enter__(self) -> World:
+        self.proxy.__enter__()
+        url = self.node.url(vhost=self._vhost)
+        through = url.replace(f":{self.node.port}/", f":{self.proxy.port}/")
+        self.workers = [Worker(through, f"worker{i}", self._folder) for i in (1, 2)]
+        self._actor = rml.Actor(Context.build(ActorProfile("caller")), broker=url)
+        self._actor.add_role("caller", self.caller)
+        self._actor.start()
+        for starting in [in_thread(worker.start) for worker in self.workers]:
+            starting.result(DEADLINE_S)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resting.set()
+        for worker in self.workers:
+            worker.close()
+        in_thread(self._actor.stop).result(DEADLINE_S)
+        self.proxy.__exit__(None, None, None)
+
+    def begin_calling(self) -> None:
+        """Call both workers from several threads, one call after the other in each, until told to rest."""
+        for number in range(self._threads):
+            thread = threading.Thread(target=self._call_on, args=(number,), daemon=True)
+            self._callers.append(thread)
+            thread.start()
+        self.wait_for_answers(2 * self._threads)
+
+    def wait_for_answers(self, number: int, since_s: float = 0.0) -> None:
+        """Until so many calls that began after then were answered."""
+        end_s = time.monotonic() + DEADLINE_S
+        while self.ledger.answered_since(since_s) < number:
+            assert time.monotonic() < end_s, "nobody is answered any more"
+            self._resting.wait(0.02)
+
+    def rest(self, deadline_s: float = DEADLINE_S) -> None:
+        """Begin no more calls, and give those under way the time to end."""
+        self._resting.set()
+        end_s = time.monotonic() + deadline_s
+        for thread in self._callers:
+            thread.join(max(0.0, end_s - time.monotonic()))
+
+    def outcome(self, fault_s: float, healed_s: float) -> Outcome:
+        return self.ledger.outcome([worker.journal for worker in self.workers], fault_s, healed_s)
+
+    def call(self, kind: str, work: Callable[[str], Any]) -> None:
+        """One call, on record. `work(call id)` returns what it should, or raises."""
+        call_id = f"{kind}-{next(self._numbers)}"
+        self.ledger.begin(call_id, kind)
+        try:
+            work(call_id)
+        except (RoleInteractionError, AssertionError) as e:
+            self.ledger.end(call_id, f"{type(e).__name__}: {e}")
+        else:
+            self.ledger.end(call_id)
+
+    def _call_on(self, number: int) -> None:
+        chance = random.Random(number)
+        targets: Sequence[Worker] = self.workers
+        while not self._resting.is_set():
+            worker, data = chance.choice(targets), chance.randbytes(chance.choice(SIZES))
+            if number % 2:
+                self.call("service", lambda call_id, w=worker, d=data: self._ask(w, call_id, d))  # type: ignore[misc]  # a lambda with defaults
+            else:
+                seconds = chance.choice((0.0, 0.02, 0.2))
+                self.call("task", lambda call_id, w=worker, d=data, s=seconds: self._work(w, call_id, s, d))  # type: ignore[misc]  # a lambda with defaults
+            self._resting.wait(0.01)
+
+    def _ask(self, worker: Worker, call_id: str, data: bytes) -> None:
+        answer = self.caller.call(worker.role, "ask", {"call_id": call_id}, {"data": data})
+        assert answer == zlib.crc32(data), "the answer is wrong"
+
+    def _work(self, worker: Worker, call_id: str, seconds: float, data: bytes) -> None:
+        args = {"call_id": call_id, "seconds": seconds}
+        result = self.caller.call_task(worker.role, "work", args, {"data": data}).result()
+        assert result == (zlib.crc32(data), data), "the result is wrong"
