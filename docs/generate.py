@@ -1,4 +1,4 @@
-"""Writes what the manual takes from the code: keys, schema, and errors. Run it by `make schema`."""
+"""Writes what the manual takes from the code: keys, schema, errors, API. Run it by `make schema`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,70 @@ AUDIENCES = {
     "B": "At the broker",
 }
 
+#: the API reference, by file: title, introduction, and packages with their modules, in the order of telling
+PAGES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "roles": (
+        "Writing roles",
+        "What `import roleml.essentials as rml` offers to whoever writes a role, and a little more.",
+        {
+            "roleml.core.role": "base channels elements metrics types helpers proxies exceptions",
+            "roleml.core": "status",
+        },
+    ),
+    "actors": (
+        "Actors and groups",
+        "Where roles live, whom they know, and how one calls many.",
+        {
+            "roleml.core.builders": "actor errors",
+            "roleml.core.actor": "actor group.makers group.util.collections promise",
+            "roleml.core": "context",
+        },
+    ),
+    "workload": (
+        "Models, data and mergers",
+        "What roles work on: protocols to satisfy, and classes that do.",
+        {
+            "roleml.library.workload.models": "bases",
+            "roleml.library.workload.datasets": "bases views samplers partition",
+            "roleml.shared.collections": "merger",
+            "roleml.library.workload.util.collections.merger": "numpy server robust",
+        },
+    ),
+    "library": (
+        "Ready-made roles",
+        "Trainers, federated averaging, the Conductor, initiators, the recorder.",
+        {
+            "roleml.library.roles.trainer": "epoch gradient",
+            "roleml.library.roles.federated": "selector configurator aggregator coordinator",
+            "roleml.library.roles.conductor": "base deployment peers",
+            "roleml.library.roles.initiator": "server client",
+            "roleml.library.roles.recorder": "recording",
+        },
+    ),
+    "simulation": (
+        "Simulation",
+        "Whole applications in one process.",
+        {"roleml.simulation": "experiment session devices"},
+    ),
+    "messaging": (
+        "Messaging",
+        "Below roles: the contract of a transport, what travels, and what can go wrong.",
+        {"roleml.messaging": "transport codec exceptions", "roleml.shared": "errors"},
+    ),
+}
+
+WRITTEN = "<!-- written by docs/generate.py from its list: edit that, then `make schema` -->"
+
+MODULE = """
+## {name}
+
+```{{eval-rst}}
+.. automodule:: {name}
+   :members:
+   :show-inheritance:
+```
+"""
+
 
 def keys() -> str:
     """The tables of all keys, as Markdown."""
@@ -88,12 +152,28 @@ def error_codes() -> str:
     return "".join(parts)
 
 
+def reference(page: str) -> str:
+    """A page of the reference, as Markdown."""
+    title, introduction, packages = PAGES[page]
+    names = [f"{package}.{module}" for package, modules in packages.items() for module in modules.split()]
+    return f"# {title}\n\n{WRITTEN}\n\n{introduction}\n" + "".join(MODULE.format(name=name) for name in names)
+
+
+def contents() -> str:
+    """The page that lists them."""
+    listed = "\n".join(f"api/{page}" for page in PAGES)
+    about = "The classes and functions for users, by their docstrings."
+    return f"# API reference\n\n{WRITTEN}\n\n{about}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+
+
 def files() -> dict[Path, str]:
     """What belongs into which file."""
     return {
         HERE / "keys.md": keys(),
         HERE / "codes.md": error_codes(),
         **{HERE / "errors" / f"{code}.md": page(code) for code in codes()},
+        HERE / "api.md": contents(),
+        **{HERE / "api" / f"{name}.md": reference(name) for name in PAGES},
         HERE / "actor.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
