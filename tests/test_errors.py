@@ -200,6 +200,12 @@ def test_every_subject_that_the_doctor_speaks_of_has_a_code() -> None:
     assert {each for each in subjects if isinstance(each, str)} == set(CODES)
 
 
+@pytest.mark.parametrize(("subject", "code"), CODES.items())
+def test_a_page_of_the_doctor_shows_a_finding_as_it_is_printed(subject: str, code: str) -> None:
+    shown = page(code).partition("```text\n")[2].partition("\n```")[0]
+    assert re.fullmatch(rf"(ERROR  |warning) {subject}: .+(\n        -> .+)?", shown), shown
+
+
 def test_a_traceback_ends_with_the_way_to_the_page() -> None:
     error = CallerError("no such round")
     assert str(error) == "no such round"  # the text travels, and is compared
