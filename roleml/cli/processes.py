@@ -401,7 +401,13 @@ def obey(actor: BaseActor, control: Connection, signals: StopSignals) -> None:
 
 
 def follow_parent(control: Connection) -> None:
-    """The parent says nothing more; its end closes the connection."""
+    """The parent says nothing more; its end closes the connection. Then this process ends, too.
+
+    Its actor is asked to stop. It may not be able to: a handler may wait for an answer that does not come,
+    because the broker is gone as well. There is nobody left who would end the process then.
+    """
     with contextlib.suppress(EOFError, OSError):
         control.recv()
     os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(STOP_TIMEOUT_S)
+    os._exit(FAILED)

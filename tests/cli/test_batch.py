@@ -216,3 +216,21 @@ def test_all_that_is_wrong_with_all_files_is_told_at_once(
 
 def test_containers_are_not_available_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--containerize is not available yet" in refused(capsys, folder / "two.yaml", "--containerize")
+
+
+ORPHAN = """
+import multiprocessing, signal
+from roleml.cli import processes
+
+processes.STOP_TIMEOUT_S = 0.2
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as if the actor could not stop
+parent, control = multiprocessing.Pipe()
+parent.close()
+processes.follow_parent(control)
+"""
+
+
+def test_a_process_whose_parent_is_gone_ends_although_its_actor_cannot_stop(tmp_path: Path) -> None:
+    (tmp_path / "orphan.py").write_text(ORPHAN, encoding="utf-8")
+    code, said = run_program(tmp_path, "orphan")
+    assert code == 1, said
