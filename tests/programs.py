@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -118,6 +119,17 @@ class Program:
             if text in line:
                 return line.rstrip("\n")
         raise AssertionError(f"{text!r} is not in the output:\n{self.text}")
+
+    def line_within(self, text: str, seconds: float) -> str | None:
+        """The next line that contains the text, if one comes in time."""
+        assert self._process.stdout is not None
+        while select.select([self._process.stdout], [], [], seconds)[0]:
+            line = self._process.stdout.readline()
+            self.text += line
+            if text in line:
+                return line.rstrip("\n")
+            assert line, f"{text!r} is not in the output:\n{self.text}"
+        return None
 
     def write(self, text: str) -> None:
         """Type something."""

@@ -16,7 +16,7 @@ from roleml.cli.doctor import command as doctor
 from roleml.cli.explain import command as explain
 from roleml.cli.graph import command as graph
 from roleml.cli.new import command as new
-from roleml.cli.observe import call, record, tail
+from roleml.cli.observe import call, logs, record, tail
 from roleml.cli.report import command as report
 from roleml.cli.status import command as status
 
@@ -33,6 +33,7 @@ COMMANDS = [
     status,
     call,
     tail,
+    logs,
     record,
     report,
     doctor,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
+from roleml.core.context import Context
 from roleml.shared.suggestions import did_you_mean
 
-__all__ = ["DISABLED", "LogConsoleType", "configure_logging", "parse_level"]
+__all__ = ["DISABLED", "LogConsoleType", "LogFormat", "configure_logging", "parse_level"]
 
 LogConsoleType = Literal["single", "shared"]
 
@@ -26,10 +29,44 @@ _LEVELS = {
     "CRITICAL": logging.CRITICAL,
 }
 
+LogFormat = Literal["text", "json"]
+
 _FORMATS: dict[str, str] = {
     "single": "%(asctime)s %(levelname)7s | [%(name)s] %(message)s",
     "shared": "%(asctime)s %(levelname)7s - %(processName)20s | [%(name)s] %(message)s",
 }
+
+
+class _JSONFormatter(logging.Formatter):
+    """An object a line: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``actor``, ``process``, ``message``.
+
+    ``actor`` is the one whose code logged it; ``error`` is there where an exception was, with its traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        line = {
+            "time": time,
+            "level": record.levelname,
+            "logger": record.name,
+            "actor": _active_actor(),
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _active_actor() -> str | None:
+    try:
+        return Context.active_context().profile.name
+    except RuntimeError:
+        return None
+
+
+def _formatter(console_type: str, log_format: str) -> logging.Formatter:
+    return _JSONFormatter() if log_format == "json" else logging.Formatter(_FORMATS[console_type])
 
 
 class _Console(logging.Handler):
@@ -69,26 +106,30 @@ def configure_logging(
     file: Path | None = None,
     file_level: str | int = "INFO",
     debug: bool = False,
+    log_format: str = "text",
 ) -> None:
     """Set up the log for an actor of this process.
 
     All actors of a process share one console handler, configured like the last of them. A file gets what is
     logged by any of them; use one process per actor where each shall have its own. An actor that is built
-    again under its name closes its earlier file. `debug` lowers the levels to DEBUG, except DISABLED ones.
+    again under its name closes its earlier file. `log_format` is of both: `text`, or `json`, an object a
+    line. `debug` lowers the levels to DEBUG, except DISABLED ones.
 
     Raises:
-        ValueError: an unknown level or console type.
+        ValueError: an unknown level, console type or format.
         OSError: the file or its directory cannot be created.
     """
     if console_type not in _FORMATS:
         raise ValueError(f"unknown console type {console_type!r}: expected 'single' or 'shared'")
+    if log_format not in ("text", "json"):
+        raise ValueError(f"unknown log format {log_format!r}: expected 'text' or 'json'")
     root = logging.getLogger("roleml")
     console = next((handler for handler in root.handlers if isinstance(handler, _Console)), None)
     if console is None:
         console = _Console()
         root.addHandler(console)
     console.setLevel(_effective(console_level, debug))
-    console.setFormatter(logging.Formatter(_FORMATS[console_type]))
+    console.setFormatter(_formatter(console_type, log_format))
 
     for handler in list(root.handlers):
         if isinstance(handler, _File) and handler.actor_name == actor_name:
@@ -99,7 +140,7 @@ def configure_logging(
         file.parent.mkdir(parents=True, exist_ok=True)
         handler = _File(file, actor_name)
         handler.setLevel(level)
-        handler.setFormatter(logging.Formatter(_FORMATS["single"]))
+        handler.setFormatter(_formatter("single", log_format))
         root.addHandler(handler)
 
     root.setLevel(min(h.level for h in root.handlers if isinstance(h, _Console | _File)))

@@ -40,6 +40,10 @@ class Trainer(rml.Role):
         threading.Event().wait(3600)
 
     @rml.Service(expand=True)
+    def say(self, caller, text: str) -> None:
+        self.logger.info(text)
+
+    @rml.Service(expand=True)
     def evaluate(self, caller) -> None:
         raise ValueError("there are no test data")
 """
@@ -322,3 +326,28 @@ def test_recording_for_some_time_and_in_unknown_formats(
     assert "0 entries of 1 roles" in capsys.readouterr().out
     assert main([*arguments, "-f", "cvs"]) == 2
     assert "unknown format 'cvs'; did you mean 'csv'?" in capsys.readouterr().err
+
+
+def test_the_logs_of_all_actors_come_to_one_place(
+    client: Program, actors: Actors, url: str, management: list[str], tmp_path: Path
+) -> None:
+    probe = Probe()
+    actors.start("server", {"probe": probe})
+    arguments = ["logs", "--broker", url, *management, "-n", "2", "--json"]
+    with Program(tmp_path, "roleml", *arguments) as program:
+        said = None
+        while said is None:  # it takes a moment until it listens
+            probe.call(at("client1/trainer"), "say", {"text": "I am client1"})
+            said = program.line_within("I am client1", 0.2)
+        line = json.loads(said)
+        assert (line["actor"], line["level"], line["text"]) == ("client1", "INFO", "I am client1")
+        assert line["logger"] == "roleml.roles.trainer"
+        probe.call(at("client1/trainer"), "say", {"text": "and again"})
+        assert program.end() == 0, program.text
+
+
+def test_logs_end_after_some_time(
+    url: str, management: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["logs", "--broker", url, *management, "--for", "0.1"]) == 0
+    assert capsys.readouterr().out == ""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import logging
+import os
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +120,28 @@ def test_an_actor_that_is_built_again_closes_its_file(tmp_path: Path) -> None:
         [20],
         [20],
     ]
+
+
+def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    configure_logging("a", log_format="json", file=tmp_path / "a.log")
+    logger.info("two\nlines of %s", "text")
+    try:
+        raise ValueError("no data")
+    except ValueError:
+        logger.exception("failed")
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message"] for line in printed] == ["two\nlines of text", "failed"]
+    assert printed[0].keys() == {"time", "level", "logger", "actor", "process", "message"}
+    assert (printed[0]["level"], printed[0]["logger"], printed[0]["process"]) == (
+        "INFO",
+        "roleml.test",
+        os.getpid(),
+    )
+    assert datetime.fromisoformat(printed[0]["time"]).utcoffset() == timedelta(0)
+    assert printed[1]["error"].endswith("ValueError: no data")
+    assert [json.loads(line) for line in (tmp_path / "a.log").read_text().splitlines()] == printed
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 'text' or 'json'"):
+        configure_logging("a", log_format="xml")

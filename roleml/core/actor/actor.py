@@ -55,6 +55,7 @@ class BaseActor:
             broker; without it, the environment variable ``ROLEML_PICKLE_KEY`` holds the key.
         collective: how group calls go about: all at once, one after the other, or not at all.
         handshakes: actors to greet now; each must be there.
+        log_remote: whether whoever subscribes to the event ``log`` of the native role gets this actor's log.
 
     Raises:
         ValueError: a name, the broker's URL or the key is not valid, or pickles need a key and there is none.
@@ -72,6 +73,7 @@ class BaseActor:
         collective: GroupMode = "parallel",
         handshakes: Sequence[str] = (),
         install_role: Callable[[BaseActor, str, Any], type[Role]] | None = None,
+        log_remote: bool = True,
     ) -> None:
         check_name("actor", context.profile.name)
         in_process = broker.startswith(("embedded:", "disabled:"))
@@ -82,6 +84,7 @@ class BaseActor:
         self.logger = logging.getLogger("roleml.actor")
         self.management_lock = threading.RLock()
         self.role_status_manager = RoleStatusManager()
+        self.passes_on_log = log_remote
         self._install_role = install_role
         self._roles: dict[str, Role] = {}
         self._running = False
@@ -421,6 +424,10 @@ class BaseActor:
 
     def unsubscribe(self, name: str, target: RoleInstanceID, channel_name: str) -> None:
         self._events.unsubscribe(name, target, channel_name)
+
+    def is_heard(self, name: str, channel_name: str) -> bool:
+        """Whether anybody is subscribed to that event of a role here."""
+        return self._events.is_heard(name, channel_name)
 
     def emit(self, name: str, channel_name: str, message: Message) -> None:
         self._events.emit(name, channel_name, message)

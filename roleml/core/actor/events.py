@@ -115,6 +115,12 @@ class Events:
             inlets = list(self._inlets.values())
         return [each for inlet in inlets for each in inlet.all() if each.begun and not each.ended]
 
+    def is_heard(self, name: str, channel_name: str) -> bool:
+        """Whether anybody, here or elsewhere, is subscribed to that event of a role here."""
+        origin = ChannelID(RoleInstanceID(self._ctx.profile.name, name), channel_name)
+        source = self._sources.get(origin)
+        return source is not None and (bool(source.remote) or origin in self._inlets)
+
     def emitted(self, name: str) -> dict[str, int]:
         """How many messages each channel of a role has emitted."""
         return {

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from roleml.core.actor.logtap import LogBuffer, tap
 from roleml.core.context import ActorProfile, RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, Service, Task
@@ -43,11 +44,13 @@ class NativeRole(Role):
     role_removed = Event()
     role_status_changed = Event()
     heartbeat = Event()
+    log = Event()
 
     def __init__(self) -> None:
         super().__init__()
         self._cancel_heartbeat: Callable[[], None] | None = None
         self._alive = False
+        self._log: LogBuffer | None = None
 
     @property
     def _actor(self) -> Actor:
@@ -56,6 +59,9 @@ class NativeRole(Role):
     def begin(self) -> None:
         """The actor runs: report changes from now on, and beat."""
         self._alive = True
+        if self._actor.passes_on_log:
+            self._log = LogBuffer(self.ctx.profile.name, self._is_log_heard, self._pass_on)
+            tap.add(self._log)
         self.ctx.contacts.add_listener(self._contact_added)
         self.ctx.relationships.add_listener(self._relationship_changed)
         self._beat()
@@ -64,6 +70,8 @@ class NativeRole(Role):
         self._alive = False
         if self._cancel_heartbeat is not None:
             self._cancel_heartbeat()
+        if self._log is not None:
+            tap.remove(self._log)
         self.ctx.contacts.remove_listener(self._contact_added)
         self.ctx.relationships.remove_listener(self._relationship_changed)
 
@@ -72,6 +80,12 @@ class NativeRole(Role):
             return
         self._report(self.heartbeat)
         self._cancel_heartbeat = shared_clock().after(HEARTBEAT_S, self._beat)
+
+    def _is_log_heard(self) -> bool:
+        return self._actor.is_heard(NATIVE_ROLE_NAME, self.log.channel_name)
+
+    def _pass_on(self, lines: dict[str, Any]) -> None:
+        self._report(self.log, **lines)
 
     def _report(self, event: Event, **args: Any) -> None:
         try:

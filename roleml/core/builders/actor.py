@@ -64,6 +64,8 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         self.log_file_level: str | int = "INFO"
         self.log_console_type: str = "single"
         self.log_console_level: str | int = "INFO"
+        self.log_format: str = "text"
+        self.log_remote = True
         self.debug = False
         self.seed = -1
         #: the parts built so far: ctx, broker, collective, actor
@@ -202,6 +204,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
                 "log_file_path",
                 "log_file_level",
                 "log_console_level",
+                "log_remote",
                 "debug",
                 "seed",
                 "broker",
@@ -213,6 +216,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             if key in config:
                 setattr(self, key, config[key])
         self.log_console_type = config.get("log_console_type", self.log_console_type).lower()
+        self.log_format = config.get("log_format", self.log_format).lower()
 
     def _create_role_builder(self, name: str, spec: RoleDescriptor) -> RoleBuilder:
         return RoleBuilder(name, spec, marks=self._marks, path=("roles", name))
@@ -306,6 +310,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             file=file,
             file_level=self.log_file_level,
             debug=self.debug,
+            log_format=self.log_format,
         )
 
     def _resolve(self) -> None:
@@ -327,6 +332,7 @@ class ActorBuilder(BaseActorBuilder[Actor]):
             ctx,
             broker=self.artifacts.broker,
             allow_pickle=self.allow_pickle,
+            log_remote=self.log_remote,
             pickle_key_file=self.pickle_key_file,
             collective=self.artifacts.collective,
             handshakes=handshakes,

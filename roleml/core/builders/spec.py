@@ -28,7 +28,7 @@ from roleml.core.builders.schema import (
     Text,
 )
 from roleml.core.context import RoleInstanceID, check_name
-from roleml.core.logs import LogConsoleType
+from roleml.core.logs import LogConsoleType, LogFormat
 from roleml.core.role.elements import ConstructStrategy, FileMode, InitializeStrategy
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ class ActorBootstrapSpec(TypedDict, total=False):
     log_file_level: str | int
     log_console_type: LogConsoleType
     log_console_level: str | int
+    log_format: LogFormat
+    log_remote: bool
     debug: bool
     seed: int
     procedure_invoker: ComponentSpec
@@ -332,6 +334,14 @@ ACTOR = Record(
             default="single",
         ),
         "log_console_level": Field(_LEVEL, "the lowest level that goes to the console", default="INFO"),
+        "log_format": Field(
+            Choice(("text", "json"), kind_of_error=ConfigError),
+            "of the console and the log file; 'json' is an object a line",
+            default="text",
+        ),
+        "log_remote": Field(
+            Flag(), "whether `roleml logs` may show the log of this actor, through the broker", default=True
+        ),
         "debug": Field(Flag(), "show what is logged for debugging, and the args of messages", default=False),
         "seed": Field(Integer(), "of the random numbers; -1 chooses one", default=-1),
         "handshakes": Field(_ACTOR_NAMES, "actors to be told of this one when it is built"),

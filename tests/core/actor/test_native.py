@@ -129,7 +129,7 @@ def test_it_is_deployed_first_and_alone_in_slash(actors: Actors) -> None:
     assert isinstance(actor.roles["actor"], NativeRole)
     assert next(iter(actor.roles)) == "actor"
     assert list(actor.ctx.relationships.get_relationship("/")) == [at("W/actor")]
-    assert set(NativeRole.events) == set(EVENTS)
+    assert set(NativeRole.events) == {*EVENTS, "log"}
     assert set(NativeRole.services) == {row[1] for row in ROWS if row[0] == "service"}
     assert set(NativeRole.tasks) == {row[1] for row in ROWS if row[0] == "task"}
 
