@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pika
+import pika.exceptions
 import pytest
 
 import roleml.essentials as rml
@@ -21,7 +23,7 @@ from roleml.core.context import ActorProfile, Context
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.rabbitmq import consuming, will
+from roleml.messaging.rabbitmq import consuming, names, will
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
@@ -411,3 +413,37 @@ def test_calls_and_a_running_task_survive_a_broker_that_goes_and_comes_back(
     assert runs(tmp_path / "journal") == 1
     deadline = time.monotonic() + DEADLINE_S
     assert work(caller, tmp_path / "again").result(deadline - time.monotonic()) == "done"
+
+
+@pytest.mark.timeout(90)
+def test_a_service_request_that_was_lost_with_the_broker_fails(
+    breakable_node: Node, breakable_url: str, request: pytest.FixtureRequest
+) -> None:
+    caller = Peer("a", breakable_url)
+    request.addfinalizer(caller.transport.stop)
+    connection = open_connection(breakable_url)  # stands for an actor b that does not read
+    channel = connection.channel()
+    queue_name = names.request_queue("b", "me", Kind.SERVICE)
+    arguments = names.request_arguments("me", Kind.SERVICE)
+    channel.queue_declare(queue_name, durable=True, arguments=arguments)
+    channel.queue_bind(queue_name, names.CALL, names.request_key("b", "me", Kind.SERVICE, "x"))
+    channel.queue_declare(names.alive_queue("b"), exclusive=True)
+    channel.queue_bind(names.alive_queue("b"), names.CALL, names.alive_key("b"))
+    caller.send("b/me.x", kind=Kind.SERVICE, id="lost")
+    vhost = breakable_url.rpartition("/")[2]
+    wait_until(lambda: messages_in(breakable_node, vhost, queue_name) == 1, DEADLINE_S)
+
+    breakable_node.kill()
+    breakable_node.start()
+    with contextlib.suppress(pika.exceptions.AMQPError):
+        connection.close()
+    assert messages_in(breakable_node, vhost, queue_name) <= 0  # what is not persistent does not outlive it
+    callee = Peer("b", breakable_url)
+    request.addfinalizer(callee.transport.stop)
+    callee.transport.bind("me", ["x"], [])
+
+    envelope, content = caller.inbox.next()
+    assert (envelope.kind, envelope.id, envelope.answer) == (Kind.RESULT, "lost", Answer.FAILURE)
+    assert "the request for b/me.x was lost, with the broker or with an earlier process of b" in str(content)
+    caller.send("b/me.x", kind=Kind.SERVICE, id="next")
+    assert callee.inbox.next()[0].id == "next"

@@ -56,6 +56,8 @@ SERVICE_EXPIRES_S = 60.0
 #: When an actor that is new to us is looked for again: it may be dying, with its will published before we
 #: watched it, and its queue still there when we first looked.
 ASKED_AGAIN_S = (1.0, 5.0, 25.0)
+#: Requests that one question is about.
+QUESTIONS = 1000
 #: How long a request waits for its payload before it is looked whether that can still come.
 FENCE_S = 1.0
 #: How long an actor whose connection was lost may take to come back before it counts as down.
@@ -158,11 +160,14 @@ class RabbitTransport(Transport):
         self._shared: _Connections
         self._parked: ParkedRequests
         self._reachable: set[str] = set()
+        #: what was asked and is not answered, other than tasks: the broker may lose it when it is killed
+        self._asked: dict[str, Envelope] = {}
         # below: only in the consuming connection's thread
         # by queue: each queue that a body was sent to delivers its own chunks
         self._transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
         self._task_transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
         self._seen = Seen()
+        self._known = Seen()  # requests that came, other than tasks
         self._task_generation = 0
         self._ledger = TaskLedger()
         self._patient_until_s = 0.0
@@ -238,9 +243,10 @@ class RabbitTransport(Transport):
                 self._sender.returned(envelope, Absence.STOPPED)
             return
         for envelope in envelopes:
-            asked = envelope.kind is Kind.SERVICE or (envelope.kind is Kind.CONTROL and envelope.id)
-            if asked and envelope.target[0] not in self._reachable:
-                self._get_to_know(envelope.target[0])
+            if envelope.kind in (Kind.SERVICE, Kind.CONTROL) and envelope.id:
+                self._asked[envelope.id] = envelope
+                if envelope.target[0] not in self._reachable:
+                    self._get_to_know(envelope.target[0])
         if body.nbytes <= WHOLE_BYTES:
             whole = body.to_frame()
             self._publisher.publish(*[self._message(envelope, whole, {}) for envelope in envelopes])
@@ -349,6 +355,7 @@ class RabbitTransport(Transport):
         if envelope.channel == "ping" and envelope.kind is Kind.CONTROL:
             self._consuming.post(lambda: self._no_answer(envelope.target[0]))
             return
+        self._asked.pop(envelope.id, None)
         request = envelope.kind in (Kind.SERVICE, Kind.TASK)
         self._sender.returned(envelope, Absence.NOT_BOUND if request else Absence.NO_ACTOR)
 
@@ -366,6 +373,34 @@ class RabbitTransport(Transport):
         self._patient_until_s = time.monotonic() + RETURN_S
         for actor in self._consumer.watched():
             self._ping(actor)
+        self._ask_what_became_of_requests()
+
+    def _ask_what_became_of_requests(self) -> None:
+        """Have those who were asked something say what they never got: a killed broker loses such requests.
+
+        The question goes the way of the requests, so whoever gets it has got all that were sent before.
+        """
+        questions: defaultdict[tuple[Kind, Address, str], list[str]] = defaultdict(list)
+        for envelope in list(self._asked.values()):
+            key = (envelope.kind, envelope.target, envelope.channel)
+            questions[key].append(f"{envelope.id} {envelope.source[1]}\n")
+        for (kind, target, channel), lines in questions.items():
+            envelope = Envelope(kind, "", (self.name, ""), target, channel)
+            headers = headers_of(envelope) | {"question": 1}
+            for start in range(0, len(lines), QUESTIONS):
+                body = "".join(lines[start : start + QUESTIONS]).encode()
+                self._publisher.publish(Outgoing(names.CALL, names.call_key(envelope), headers, body))
+
+    def _answer_question(self, envelope: Envelope, body: bytes) -> None:
+        """Fail the requests that never came to this process."""
+        where = f"{'/'.join(envelope.target)}.{envelope.channel}"
+        text = f"the request for {where} was lost, with the broker or with an earlier process of {self.name}"
+        for line in body.decode("ascii", "replace").splitlines():
+            request_id, _, endpoint = line.partition(" ")
+            if request_id not in self._known:
+                source = (envelope.source[0], endpoint)
+                request = Envelope(envelope.kind, request_id, source, envelope.target, envelope.channel)
+                self._fail(request, text)
 
     def _no_answer(self, actor: str) -> None:
         """Nobody of that name is connected."""
@@ -385,6 +420,8 @@ class RabbitTransport(Transport):
                 transfers.take(headers.get("from", ""), headers, body, method.delivery_tag)
             elif not self._seen.first_time(properties.message_id):
                 logger.debug("%s: message %s came again", self.name, properties.message_id)
+            elif "question" in headers:
+                self._answer_question(envelope, body)
             elif envelope.kind is Kind.SERVICE:
                 self._take_service(envelope, headers, body, redelivered=method.redelivered)
             else:
@@ -393,6 +430,10 @@ class RabbitTransport(Transport):
             self._rejected("message", properties, e)
 
     def _take_whole(self, envelope: Envelope, headers: Any, body: bytes, transfers: Transfers) -> None:
+        if envelope.kind is Kind.CONTROL:
+            self._known.first_time(envelope.id)
+        elif envelope.kind is Kind.RESULT:
+            self._asked.pop(envelope.id, None)
         try:
             frame, _ = _frame(envelope, headers, body, transfers)
         except TransferError as e:
@@ -401,6 +442,7 @@ class RabbitTransport(Transport):
             self._hand_over(envelope, frame)
 
     def _take_service(self, envelope: Envelope, headers: Any, body: bytes, *, redelivered: bool) -> None:
+        self._known.first_time(envelope.id)
         if redelivered and self._consumer.generation == 1:
             # An earlier process of this actor had it; whether it began to serve it, nobody knows any more.
             where = f"{'/'.join(envelope.target)}.{envelope.channel}"
@@ -584,6 +626,9 @@ class RabbitTransport(Transport):
     def _gone(self, actor: str, why: str) -> None:
         logger.debug("%s: actor %s is down: %s", self.name, actor, why)
         self._reachable.discard(actor)
+        for envelope in list(self._asked.values()):
+            if envelope.target[0] == actor:
+                self._asked.pop(envelope.id, None)
         for transfers in self._transfers.values():
             transfers.give_up(source=f"{actor}/")
         self._shared.give_up_uploads(source=f"{actor}/")
