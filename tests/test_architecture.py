@@ -40,6 +40,9 @@ HEAVY = {
     "sklearn": ("roleml/library/",),
     "matplotlib": ("roleml/cli/",),
     "rich": ("roleml/cli/",),
+    "prometheus_client": ("roleml/cli/",),
+    "mlflow": ("roleml/library/",),
+    "tensorboardX": ("roleml/library/",),
     "cloudpickle": ("roleml/messaging/",),
     "numpy": ("roleml/library/", "roleml/messaging/codec", "roleml/cli/"),
 }

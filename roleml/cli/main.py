@@ -17,6 +17,7 @@ from roleml.cli.explain import command as explain
 from roleml.cli.graph import command as graph
 from roleml.cli.new import command as new
 from roleml.cli.observe import call, logs, record, tail
+from roleml.cli.prometheus import command as prometheus
 from roleml.cli.report import command as report
 from roleml.cli.status import command as status
 
@@ -36,6 +37,7 @@ COMMANDS = [
     logs,
     record,
     report,
+    prometheus,
     doctor,
     broker,
     explain,

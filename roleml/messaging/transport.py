@@ -186,6 +186,11 @@ class Transport(ABC):
         """How many messages were turned away, by reason."""
         return {}
 
+    @property
+    def redelivered(self) -> int:
+        """How many messages came that were marked as delivered before, to this process or an earlier one."""
+        return 0
+
     @abstractmethod
     def stop(self) -> None:
         """Leave. What was handed to :meth:`send` before is delivered first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -212,10 +213,10 @@ class Calls:
         payloads: Any,
     ) -> Any:
         with ticket, self._ctx.activate():
-            role = ticket.control.name
+            role, began_s = ticket.control.name, time.perf_counter()
             try:
                 value = handler(source, args, payloads)
-                self._handled.done(role)
+                self._handled.done(role, where.rpartition(".")[2], began_s)
                 return value  # noqa: TRY300  # the handler's, and only its errors, are looked at here
             except Exception as e:
                 self._handled.failed(role, where, e)

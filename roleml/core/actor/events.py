@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -422,9 +423,10 @@ class Events:
         work = partial(subscription.handler, origin.source, message.args, message.payloads)
         target = (self._ctx.profile.name, subscription.subscriber)
         with ticket, self._ctx.activate():
+            began_s = time.perf_counter()
             try:
                 self._mailbox.paced(Request(Kind.EVENT, origin.source, target, origin.channel, message), work)
-                self._handled.done(subscription.subscriber)
+                self._handled.done(subscription.subscriber, origin.channel, began_s)
             except Exception as e:
                 where = f"{RoleInstanceID(*target)} on {origin}"
                 self._handled.failed(subscription.subscriber, where, e)

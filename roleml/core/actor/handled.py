@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Failed", "Handled"]
+__all__ = ["BUCKETS_S", "Durations", "Failed", "Handled"]
+
+#: Upper limits, in seconds, by which durations are counted; the last count is of what took longer.
+BUCKETS_S = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 
 #: An error's text is cut there.
 MOST_CHARACTERS = 500
@@ -22,19 +26,41 @@ class Failed(NamedTuple):
     at_s: float
 
 
+class Durations:
+    """How long the handlers of one channel took."""
+
+    __slots__ = ("buckets", "number", "seconds")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.seconds = 0.0
+        self.buckets = [0] * (len(BUCKETS_S) + 1)
+
+    def add(self, seconds: float) -> None:
+        self.number += 1
+        self.seconds += seconds
+        self.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+
+
 class Handled:
     """Counts what the roles of an actor have handled, and keeps the last failure; for any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._durations: dict[tuple[str, str], Durations] = {}
         self._done: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._last: Failed | None = None
 
-    def done(self, role: str) -> None:
-        """A service, task or event was handled."""
+    def done(self, role: str, channel: str, began_s: float) -> None:
+        """A service, task or event was handled; ``began_s`` is of the clock ``time.perf_counter``."""
+        seconds = time.perf_counter() - began_s
         with self._lock:
             self._done[role] += 1
+            durations = self._durations.get((role, channel))
+            if durations is None:
+                durations = self._durations[role, channel] = Durations()
+            durations.add(seconds)
 
     def failed(self, role: str, where: str, error: BaseException) -> None:
         """Handling one, or ``run()``, raised."""
@@ -47,6 +73,19 @@ class Handled:
         """How many were handled by a role, and how many times it failed."""
         with self._lock:
             return self._done[role], self._failures[role]
+
+    def durations(self, role: str) -> dict[str, dict[str, Any]]:
+        """Of each channel that a role has handled: the number, all seconds, and numbers by `BUCKETS_S`."""
+        with self._lock:
+            return {
+                channel: {
+                    "number": each.number,
+                    "seconds": each.seconds,
+                    "buckets": each.buckets.copy(),
+                }
+                for (name, channel), each in self._durations.items()
+                if name == role
+            }
 
     @property
     def last_failure(self) -> Failed | None:

@@ -89,6 +89,7 @@ class Reports:
             "links": dict(self.mailbox.traffic.links),
             "arriving": [each._asdict() for each in transport.arriving],
             "rejected": dict(transport.rejected),
+            "redelivered": transport.redelivered,
             "last_failure": self._last_failure(now),
         }
 
@@ -104,6 +105,7 @@ class Reports:
             "executing": control.executing,
             "handled": done,
             "failures": failures,
+            "durations": self.handled.durations(name),
             "services": sorted(cls.services),
             "tasks": sorted(cls.tasks),
             "events": self.events.emitted(name),

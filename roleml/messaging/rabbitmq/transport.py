@@ -169,6 +169,7 @@ class RabbitTransport(Transport):
         self._seen = Seen()
         self._known = Seen()  # requests that came, other than tasks
         self._task_generation = 0
+        self._redelivered = 0
         self._ledger = TaskLedger()
         self._patient_until_s = 0.0
         self._doubtful: dict[tuple[str, str], Any] = {}
@@ -410,6 +411,7 @@ class RabbitTransport(Transport):
             self._gone(actor, "nobody of that name is connected")
 
     def _on_message(self, method: Any, properties: Any, body: bytes) -> None:
+        self._redelivered += method.redelivered
         headers, transfers = properties.headers or {}, self._transfers[method.consumer_tag]
         try:
             envelope = self._gate.check(Delivery.of(method, properties, body))
@@ -469,6 +471,7 @@ class RabbitTransport(Transport):
         self._consuming.later(FENCE_S, lambda: self._fence(source, headers))
 
     def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
+        self._redelivered += method.redelivered
         headers, tag, generation = properties.headers or {}, method.delivery_tag, self._consumer.generation
         if generation != self._task_generation:  # what an earlier connection delivered in part comes again
             self._task_transfers.clear()
@@ -496,6 +499,10 @@ class RabbitTransport(Transport):
         by_queue = [*list(self._transfers.values()), *list(self._task_transfers.values())]
         mine = [arriving for transfers in by_queue for arriving in transfers.arriving()]
         return [*mine, *self._shared.uploads.arriving()]
+
+    @property
+    def redelivered(self) -> int:
+        return self._redelivered
 
     @property
     def rejected(self) -> Mapping[str, int]:

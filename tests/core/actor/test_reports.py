@@ -65,6 +65,9 @@ def test_a_report_tells_of_roles_calls_and_relationships_in_json(actors: Actors)
         assert probe.call("trainer", "ping") == "pong"
 
     report = json.loads(json.dumps(client.report()))
+    durations = report["roles"]["trainer"].pop("durations")["ping"]
+    assert (durations["number"], sum(durations["buckets"])) == (3, 3)
+    assert durations["seconds"] > 0
     assert (report["actor"], report["version"], report["pid"]) == ("client", roleml.__version__, os.getpid())
     assert report["roles"]["trainer"] == {
         "class": f"{Trainer.__module__}.Trainer",

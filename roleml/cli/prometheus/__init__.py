@@ -1,0 +1,1 @@
+"""`roleml prometheus`: figures for Prometheus."""
