@@ -23,7 +23,7 @@ from roleml.core.context import ActorProfile, Context
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.rabbitmq import consuming, names, will
+from roleml.messaging.rabbitmq import consuming, names, transport, will
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
@@ -447,3 +447,25 @@ def test_a_service_request_that_was_lost_with_the_broker_fails(
     assert "the request for b/me.x was lost, with the broker or with an earlier process of b" in str(content)
     caller.send("b/me.x", kind=Kind.SERVICE, id="next")
     assert callee.inbox.next()[0].id == "next"
+
+
+@pytest.mark.timeout(60)
+def test_a_service_that_a_killed_actor_had_fails_although_its_successor_is_there_at_once(
+    broker_node: Broker,
+    broker_vhost: str,
+    broker_url: str,
+    connect: Connect,
+    start_callee: StartCallee,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport, "GRACE_S", 5.0)  # longer than it takes to start a process
+    caller, callee = connect(broker_url), start_callee(broker_url)
+    hanging = in_thread(caller.call, "x", WORKER, "hang", rml.Message.empty())
+    callee.wait_for("hanging")
+    queue_name = names.request_queue("worker", "worker", Kind.SERVICE)
+    wait_until(lambda: messages_in(broker_node, broker_vhost, queue_name) == 0, DEADLINE_S)  # acknowledged
+    callee.kill()
+    again = start_callee(broker_url)
+    with pytest.raises(rml.HandlerError, match="with the broker or with an earlier process of worker"):
+        hanging.result(DEADLINE_S)
+    assert caller.call("x", WORKER, "pid", rml.Message.empty()) == again.process.pid

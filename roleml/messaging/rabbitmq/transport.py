@@ -329,6 +329,7 @@ class RabbitTransport(Transport):
         def ask_again() -> None:
             if actor in self._reachable and self._receiver is not None:
                 self._ping(actor)
+                self._ask_what_became_of_requests(actor)
 
         def plan() -> None:
             for delay_s in ASKED_AGAIN_S:
@@ -376,13 +377,16 @@ class RabbitTransport(Transport):
             self._ping(actor)
         self._ask_what_became_of_requests()
 
-    def _ask_what_became_of_requests(self) -> None:
-        """Have those who were asked something say what they never got: a killed broker loses such requests.
+    def _ask_what_became_of_requests(self, actor: str | None = None) -> None:
+        """Have those who were asked something, or one of them, say what they never got.
 
-        The question goes the way of the requests, so whoever gets it has got all that were sent before.
+        A killed broker loses requests, and a killed process those that it has acknowledged. The question goes
+        the way of the requests, so whoever gets it has got all that were sent before.
         """
         questions: defaultdict[tuple[Kind, Address, str], list[str]] = defaultdict(list)
         for envelope in list(self._asked.values()):
+            if actor is not None and envelope.target[0] != actor:
+                continue
             key = (envelope.kind, envelope.target, envelope.channel)
             questions[key].append(f"{envelope.id} {envelope.source[1]}\n")
         for (kind, target, channel), lines in questions.items():
@@ -628,7 +632,10 @@ class RabbitTransport(Transport):
 
     def _lost(self, actor: str, boot: str) -> None:
         if self._doubtful.pop((actor, boot), None) is not None:
-            self._ping(actor)  # it may have a successor already
+            self._ping(
+                actor
+            )  # it may have a successor already, which knows nothing of what the other one had
+            self._ask_what_became_of_requests(actor)
 
     def _gone(self, actor: str, why: str) -> None:
         logger.debug("%s: actor %s is down: %s", self.name, actor, why)
