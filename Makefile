@@ -58,8 +58,8 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 examples: $(VENV)/.dev broker ## run all examples on both brokers, and print how it went
 	@$(BIN)/python examples/table.py $(ARGS)
 
-bench: $(VENV)/.dev ## the numbers of the README
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+bench: $(VENV)/.dev broker ## run all benchmarks, compare with the last time, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/all.py $(ARGS)
 
 docs: $(VENV)/.docs ## the manual, as pages in docs/_build
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

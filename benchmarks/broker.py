@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +35,10 @@ from raw_pika import (
     service_latencies_s,
     task_latencies_s,
 )
+from rows import Row, report, write
 from runtime_broker import Runtime, Sink, actor
 
 MB = 1_000_000
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report. ``value`` is what the target is about: a ratio, unless the name has a unit."""
-
-    name: str
-    value: float
-    target: str
-    holds: bool | None
-    absolute: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,8 @@ def _at_most(
 
 def _at_least(name: str, turns: Sequence[tuple[float, float]], target: float) -> Row:
     ratio, (raw, ours) = _ratio(turns), _medians(turns)
-    return Row(name, ratio, f"at least {target}", ratio >= target, f"{ours:,.0f} /s, raw {raw:,.0f} /s")
+    absolute = f"{ours:,.0f} /s, raw {raw:,.0f} /s"
+    return Row(name, ratio, f"at least {target}", ratio >= target, absolute, more_is_better=True)
 
 
 # ---- the measures
@@ -186,7 +177,8 @@ def gigabyte(bench: Bench) -> Iterator[Row]:
         ours.reset_peaks()
         seconds = payload_s(ours, payload)
         peaks = ours.peaks_bytes()
-    yield Row("1 GiB one way, seconds", seconds, "", None, f"{size / MB / seconds:,.0f} MB/s")
+    speed = f"{size / MB / seconds:,.0f} MB/s"
+    yield Row("1 GiB one way, seconds", seconds, "", None, speed, comparable=False)
     yield from _peaks(size, peaks, None)
 
 
@@ -215,7 +207,8 @@ def idle(bench: Bench) -> Iterator[Row]:
     threads = figures["threads_each"]
     yield Row(f"{name}: threads each", threads, "under 0.02", threads < 0.02, "")
     stopped = f"stopped in {figures['stop_s']:.2f} s"
-    yield Row(f"{name}: seconds to start", start_s, f"under {limit_s:g}", start_s < limit_s, stopped)
+    in_time = start_s < limit_s
+    yield Row(f"{name}: seconds to start", start_s, f"under {limit_s:g}", in_time, stopped, comparable=False)
 
 
 def measure_idle(url: str, number: str) -> None:
@@ -249,17 +242,6 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
 }
 
 
-def report(rows: Sequence[Row]) -> None:
-    print(f"\n{'ours / raw pika, or as named':<48}{'':>10}   target")
-    for row in rows:
-        mark = {None: "", True: "", False: "   MISSED"}[row.holds]
-        print(f"{row.name:<48}{row.value:>10.2f}   {row.target}{mark}")
-    print("\nabsolute, of this machine at this time")
-    for row in rows:
-        if row.absolute:
-            print(f"{row.name:<48}   {row.absolute}")
-
-
 @contextlib.contextmanager
 def _broker(url: str | None) -> Iterator[str]:
     if url is not None:
@@ -291,9 +273,8 @@ def main() -> None:
         for measure in measures:
             print(f"measuring {measure.__name__} ...", file=sys.stderr)
             rows += measure(Bench(url, options.quick))
-    report(rows)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+    report(rows, "ours / raw pika, or as named")
+    write(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,18 @@ copy is of as many bytes into fresh memory; the codec can beat it at 100 MB beca
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rows import Row, report, write
 
 from roleml.messaging.codec import Codec
 
@@ -76,15 +79,20 @@ def measure(value: Any) -> dict[str, float]:
 
 
 def main() -> None:
-    print(
-        f"{'encode + decode':<20}{'/ copy':>10}{'/ pickle':>10}{'codec':>13}{'copy':>10}{'pickle':>10}  size"
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    rows = []
+    options = parser.parse_args()
     for make in (message_of_1_kb, lenet_state_dict, array_of_100_mb):
         value = make()
         taken = measure(value)
-        ratios = f"{taken['codec'] / taken['copy']:>10.2f}{taken['codec'] / taken['pickle']:>10.2f}"
-        absolute = "".join(f"{taken[name] * 1e6:>9.1f}us"[-10:] for name in ("codec", "copy", "pickle"))
-        print(f"{make.__name__:<20}{ratios}   {absolute}  {codec.encode(value).nbytes / 1e3:.1f} kB")
+        name = f"encode and decode {make.__name__.replace('_', ' ')}"
+        figures = ", ".join(f"{variant} {seconds * 1e6:,.1f} us" for variant, seconds in taken.items())
+        absolute = f"{figures}; {codec.encode(value).nbytes / 1e3:,.1f} kB"
+        rows.append(Row(f"{name} / copying it", taken["codec"] / taken["copy"], absolute=absolute))
+        rows.append(Row(f"{name} / pickle", taken["codec"] / taken["pickle"]))
+    report(rows, "codec / as named")
+    write(rows, options.json)
 
 
 if __name__ == "__main__":

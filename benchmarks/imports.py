@@ -6,6 +6,10 @@ import argparse
 import statistics
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+from rows import Row, report, write
 
 HEAVY = ["torch", "numpy", "pika", "rich", "sklearn", "matplotlib"]
 
@@ -30,16 +34,36 @@ def measure() -> tuple[float, int, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15, help="fresh interpreters (default: %(default)s)")
-    repeat = parser.parse_args().repeat
-    measure()  # warms the disk cache and writes the byte code
-    results = [measure() for _ in range(repeat)]
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    options = parser.parse_args()
+    measure(), bare_s()  # warms the disk cache and writes the byte code
+    results, floors = [], []
+    for _ in range(options.repeat):
+        results.append(measure())
+        floors.append(bare_s())
     times = sorted(seconds for seconds, _, _ in results)
+    median, floor = statistics.median(times), statistics.median(floors)
     _, modules, heavy = results[0]
-    print(f"import roleml.essentials, {repeat} fresh interpreters")
-    print(f"  median  {statistics.median(times) * 1000:6.1f} ms    (target: under 300 ms)")
-    print(f"  fastest {times[0] * 1000:6.1f} ms")
-    print(f"  slowest {times[-1] * 1000:6.1f} ms")
-    print(f"  modules {modules:6d}       heavy ones: {' '.join(heavy) or 'none'}")
+    spread = f"{times[0] * 1e3:.0f} to {times[-1] * 1e3:.0f} ms"
+    rows = [
+        Row(
+            "import roleml.essentials, ms", median * 1e3, "under 300", median < 0.3,
+            f"{options.repeat} fresh interpreters, {spread}; `python -c pass` takes {floor * 1e3:.0f} ms",
+            comparable=False,
+        ),
+        Row("  the same / starting Python", median / floor),
+        Row("  modules loaded", modules),
+        Row("  of them heavy", len(heavy), "none", not heavy, " ".join(heavy)),
+    ]  # fmt: skip
+    report(rows, "import")
+    write(rows, options.json)
+
+
+def bare_s() -> float:
+    """How long an interpreter takes that does nothing."""
+    began_s = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return time.perf_counter() - began_s
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from rows import Row, report, write
 
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
@@ -149,31 +151,36 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller payloads")
-    quick = parser.parse_args().quick
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    options = parser.parse_args()
+    quick, rows = options.quick, []
     caller, callee = actor("caller"), actor("callee")
     callee.add_role("sink", Sink())
     callee.start()
     caller.start()
 
     small = small_calls(caller, 300 if quick else 2000)
-    print(f"service call, two actors       {small['ratio']:6.1f} x a thread ping-pong")
-    print(f"    p50 {small['p50_us']:.0f} us; floor {small['floor_us']:.0f} us; aim: under 100 us")
+    floor = f"p50 {small['p50_us']:.0f} us; floor {small['floor_us']:.0f} us"
+    rows.append(Row("service call / a thread ping-pong", small["ratio"], absolute=floor))
+    in_time = small["p50_us"] < 100
+    rows.append(Row("service call, p50 us", small["p50_us"], "under 100", in_time, comparable=False))
     for threads in (1, 16):
         rate = calls_per_second(caller, threads, 100 if quick else 1000)
-        print(f"calls per second, {threads:2} threads   {rate:8.0f}")
+        name = f"calls/s, {threads} threads"
+        rows.append(Row(name, rate, more_is_better=True, comparable=False))
     for megabytes in (1, 5) if quick else (1, 25, 100):
         figures = payload(caller, megabytes, 5)
-        print(f"payload of {megabytes:3} MB, one way     {figures['copies']:6.1f} x a memory copy (aim: 2)")
-        print(f"    {figures['MB_per_s']:.0f} MB/s")
+        name, speed = f"{megabytes} MB one way / copying it", f"{figures['MB_per_s']:,.0f} MB/s"
+        rows.append(Row(name, figures["copies"], absolute=speed))
     callee.stop()
     caller.stop()
     for count in (10, 100) if quick else (10, 100, 1000):
         idle = idle_actors(count)
-        print(f"{count:4} idle actors, a role each   {idle['kB_each']:6.1f} kB (aim: 100)")
-        print(
-            f"    {idle['threads_each']:.3f} threads each; "
-            f"started in {idle['start_s']:.2f} s (aim: 3 s for 1,000), stopped in {idle['stop_s']:.2f} s"
-        )
+        times = f"started in {idle['start_s']:.2f} s, stopped in {idle['stop_s']:.2f} s"
+        rows.append(Row(f"{count} idle actors: kB each", idle["kB_each"], absolute=times))
+        rows.append(Row(f"{count} idle actors: threads each", idle["threads_each"]))
+    report(rows, "embedded broker / as named")
+    write(rows, options.json)
 
 
 if __name__ == "__main__":

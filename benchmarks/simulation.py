@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rows import Row, report, write
+
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "simulation" / "config.yaml"
 
 CHILD = """
@@ -57,15 +59,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    quick = parser.parse_args().quick
-    runs = [(100, 2), (500, 2)] if quick else [(100, 50), (500, 10), (500, 50), (500, 100)]
-    print("clients  rounds  seconds  around  CPU s  floor MB  peak MB  MB sent  accuracy")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    options = parser.parse_args()
+    runs = [(100, 2), (500, 2)] if options.quick else [(100, 50), (500, 10), (500, 50), (500, 100)]
+    rows = []
     for clients, rounds in runs:
         m = measure(clients, rounds)
-        print(
-            f"{clients:7}  {rounds:6}  {m['seconds']:7.1f}  {m['around']:6.1f}  {m['cpu']:5.1f}  "
-            f"{m['floor_mb']:8.0f}  {m['peak_mb']:7.0f}  {m['megabytes']:7.1f}  {m['accuracy']:8.3f}"
+        absolute = (
+            f"{m['around']:.1f} s around, {m['cpu']:.1f} s of CPU, {m['peak_mb']:.0f} MB at the peak of "
+            f"which {m['floor_mb']:.0f} are the floor, {m['megabytes']:.1f} MB sent, "
+            f"accuracy {m['accuracy']:.3f}"
         )
+        name = f"{clients} clients, {rounds} rounds: seconds"
+        rows.append(Row(name, m["seconds"], absolute=absolute, comparable=False))
+        rows.append(Row(f"{clients} clients, {rounds} rounds: MB at the peak", m["peak_mb"]))
+    report(rows, "federated averaging in one process")
+    write(rows, options.json)
 
 
 if __name__ == "__main__":
