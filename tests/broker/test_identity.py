@@ -375,3 +375,32 @@ def test_a_host_that_is_not_there_says_so() -> None:
 def test_a_name_in_use_says_so(place: Provisioned, bob: Bob) -> None:
     with pytest.raises(MsgConnectionError, match="already connected"):
         Actors().start("bob", broker=place.url("bob", "?heartbeat=11"))
+
+
+def test_only_an_actor_itself_may_say_that_its_payloads_were_lost(
+    place: Provisioned, actors: Actors, bob: Bob, mallory: Member
+) -> None:
+    fence = {"kind": "chunk", "fence": "some-upload", "of": "alice/", "size": 9, "from": "mallory/"}
+    for _ in range(2):
+        mallory.publish(names.CALL, names.uploads_key("bob"), fence)
+    mallory.publish(names.CALL, names.uploads_key("bob"), fence | {"from": "bob/"})
+    boss = Boss()
+    actors.start("alice", {"boss": boss}, relationships=WORKERS, broker=place.url("alice"))
+    data = bytes(3_000_000)
+    assert boss.call("worker", "measure", payloads={"data": data}) == (len(data), data)
+
+
+def test_a_question_about_requests_is_answered_to_whoever_asked_and_runs_nothing(
+    place: Provisioned, actors: Actors, bob: Bob, mallory: Member
+) -> None:
+    question = mallory.call(id="") | {"question": 1}
+    for body in (b"", b"\xff\xfe no lines", b"x mallory\n" * 3000, b"one-word\n"):
+        properties = pika.BasicProperties(headers=question, user_id="mallory")
+        mallory.channel.basic_publish(names.CALL, WHO, body, properties)
+    mallory.publish(names.CALL, WHO, question | {"from": "alice/boss"})
+    bob.wait_rejected("forged")
+    boss = Boss()
+    actors.start("alice", {"boss": boss}, relationships=WORKERS, broker=place.url("alice"))
+    assert boss.call("worker", "who") == "alice/boss"
+    assert bob.role.callers.get(timeout=DEADLINE_S) == "alice/boss"
+    assert bob.role.callers.empty()

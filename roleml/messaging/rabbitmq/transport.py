@@ -400,7 +400,7 @@ class RabbitTransport(Transport):
         """Fail the requests that never came to this process."""
         where = f"{'/'.join(envelope.target)}.{envelope.channel}"
         text = f"the request for {where} was lost, with the broker or with an earlier process of {self.name}"
-        for line in body.decode("ascii", "replace").splitlines():
+        for line in body.decode("ascii", "replace").splitlines()[:QUESTIONS]:
             request_id, _, endpoint = line.partition(" ")
             if request_id not in self._known:
                 source = (envelope.source[0], endpoint)
