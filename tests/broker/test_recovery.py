@@ -469,3 +469,24 @@ def test_a_service_that_a_killed_actor_had_fails_although_its_successor_is_there
     with pytest.raises(rml.HandlerError, match="with the broker or with an earlier process of worker"):
         hanging.result(DEADLINE_S)
     assert caller.call("x", WORKER, "pid", rml.Message.empty()) == again.process.pid
+
+
+@pytest.mark.timeout(60)
+def test_what_is_to_be_done_later_is_done_although_the_connection_is_lost(
+    broker_node: Broker, broker_url: str, request: pytest.FixtureRequest
+) -> None:
+    peer = Peer("a", broker_url)
+    request.addfinalizer(peer.transport.stop)
+    connection = peer.transport._consuming  # type: ignore[attr-defined]
+    done: queue.Queue[str] = queue.Queue()
+
+    def plan() -> None:
+        connection.after(0.3, lambda: done.put("later"))
+        connection.forget(connection.after(0.2, lambda: done.put("forgotten")))
+
+    connection.post(plan)
+    broker_node.evaluate(  # type: ignore[attr-defined]
+        '[rabbit_networking:close_connection(Pid, "a test") || Pid <- rabbit_networking:connections()], ok'
+    )
+    assert done.get(timeout=DEADLINE_S) == "later"
+    assert done.empty()

@@ -13,6 +13,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from roleml.messaging.rabbitmq.lending import STEP_TIMEOUT_S, Channels
 from roleml.messaging.rabbitmq.refusals import explain
 from roleml.messaging.rabbitmq.tuning import TunedConnection
 
-__all__ = ["Connection", "Session"]
+__all__ = ["Connection", "Session", "Timer"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 if logging.getLogger("pika").level == logging.NOTSET:
@@ -41,6 +42,16 @@ class Session(Protocol):
 
     def connected(self, connection: pika.SelectConnection) -> None: ...
     def disconnected(self) -> None: ...
+
+
+class Timer:
+    """Something to be done later, whatever becomes of the connection until then."""
+
+    __slots__ = ("action", "due_s")
+
+    def __init__(self, action: Callable[[], Any], due_s: float) -> None:
+        self.action = action
+        self.due_s = due_s
 
 
 class Connection:
@@ -62,6 +73,7 @@ class Connection:
         self._first = threading.Event()
         self._first_error: BaseException | None = None
         self._ioloop: Any = None
+        self._timers: set[Timer] = set()
         self.blocked: str | None = None
         # in its thread: what sessions need not look for again, and the channels that they may borrow
         self.found: set[str] = set()
@@ -130,7 +142,28 @@ class Connection:
         if session in self._sessions:
             self._sessions.remove(session)
 
+    def after(self, delay_s: float, action: Callable[[], Any]) -> Timer:
+        """Do something later, whatever becomes of the connection until then."""
+        timer = Timer(action, time.monotonic() + delay_s)
+        self._timers.add(timer)
+        self._schedule(timer)
+        return timer
+
+    def forget(self, timer: Timer) -> None:
+        """Do not do it."""
+        self._timers.discard(timer)
+
+    def _schedule(self, timer: Timer) -> None:
+        delay_s = max(0.0, timer.due_s - time.monotonic())
+        self._ioloop.call_later(delay_s, lambda: self._fire(timer))
+
+    def _fire(self, timer: Timer) -> None:
+        if timer in self._timers:
+            self._timers.discard(timer)
+            self._in_turn(timer.action)
+
     def later(self, delay_s: float, action: Callable[[], Any]) -> Any:
+        """Do something later on this connection; it is forgotten with the connection."""
         return self._ioloop.call_later(delay_s, lambda: self._in_turn(action))
 
     def cancel(self, timer: Any) -> None:
@@ -171,6 +204,8 @@ class Connection:
                 old, self._ioloop, self._woken = self._ioloop, connection.ioloop, True
             if old is not None:
                 old.close()
+            for timer in list(self._timers):
+                self._schedule(timer)
             connection.ioloop.add_callback_threadsafe(self._drain)
             try:
                 connection.ioloop.start()

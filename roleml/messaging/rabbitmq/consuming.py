@@ -532,11 +532,13 @@ class Consumer:
             self._ack_timer = self._connection.later(ACK_AFTER_S, lambda: self._ack(channel))
 
     def _ack(self, channel: pika.channel.Channel) -> None:
+        current = channel is self._main
+        if not current:  # of an earlier connection, whose deliveries come again
+            return
         if self._ack_timer is not None:
             self._connection.cancel(self._ack_timer)
             self._ack_timer = None
-        current = channel is self._main
-        if self._unacked and current and channel.is_open:
+        if self._unacked and channel.is_open:
             channel.basic_ack(self._last_tag, multiple=True)
             self._unacked = 0
 

@@ -333,7 +333,7 @@ class RabbitTransport(Transport):
 
         def plan() -> None:
             for delay_s in ASKED_AGAIN_S:
-                self._consuming.later(delay_s, ask_again)
+                self._consuming.after(delay_s, ask_again)
 
         self._consuming.post(plan)
 
@@ -410,7 +410,7 @@ class RabbitTransport(Transport):
     def _no_answer(self, actor: str) -> None:
         """Nobody of that name is connected."""
         if time.monotonic() < self._patient_until_s:
-            self._consuming.later(GRACE_S, lambda: self._ping(actor))
+            self._consuming.after(GRACE_S, lambda: self._ping(actor))
         else:
             self._gone(actor, "nobody of that name is connected")
 
@@ -456,8 +456,8 @@ class RabbitTransport(Transport):
             return
         self._parked.take(envelope, headers, body)
         if "transfer" in headers:
-            self._consuming.later(STALLED_S, self._shared.give_up_uploads)
-            self._consuming.later(FENCE_S, lambda: self._fence(envelope.source[0], headers))
+            self._consuming.after(STALLED_S, self._shared.give_up_uploads)
+            self._consuming.after(FENCE_S, lambda: self._fence(envelope.source[0], headers))
 
     def _fence(self, source: str, headers: Any) -> None:
         """Find out whether the payload of a parked request is on its way, or lost: see `Uploads.fenced`."""
@@ -472,7 +472,7 @@ class RabbitTransport(Transport):
             "from": f"{self.name}/",
         }
         self._publisher.publish(Outgoing(names.CALL, names.uploads_key(self.name), mine))
-        self._consuming.later(FENCE_S, lambda: self._fence(source, headers))
+        self._consuming.after(FENCE_S, lambda: self._fence(source, headers))
 
     def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
         self._redelivered += method.redelivered
@@ -616,11 +616,11 @@ class RabbitTransport(Transport):
         if not isinstance(actor, str) or not isinstance(boot, str) or actor == self.name:
             return
         if state == "lost":
-            self._doubtful[actor, boot] = self._consuming.later(GRACE_S, lambda: self._lost(actor, boot))
+            self._doubtful[actor, boot] = self._consuming.after(GRACE_S, lambda: self._lost(actor, boot))
             return
         timer = self._doubtful.pop((actor, boot), None)
         if timer is not None:
-            self._consuming.cancel(timer)
+            self._consuming.forget(timer)
         if state == "down":
             self._gone(actor, "it said so")
         elif state in ("ready", "back"):
