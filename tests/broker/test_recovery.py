@@ -473,9 +473,9 @@ def test_a_service_that_a_killed_actor_had_fails_although_its_successor_is_there
 
 @pytest.mark.timeout(60)
 def test_what_is_to_be_done_later_is_done_although_the_connection_is_lost(
-    broker_node: Broker, broker_url: str, request: pytest.FixtureRequest
+    breakable_node: Node, breakable_url: str, request: pytest.FixtureRequest
 ) -> None:
-    peer = Peer("a", broker_url)
+    peer = Peer("a", breakable_url)
     request.addfinalizer(peer.transport.stop)
     connection = peer.transport._consuming  # type: ignore[attr-defined]
     done: queue.Queue[str] = queue.Queue()
@@ -485,7 +485,7 @@ def test_what_is_to_be_done_later_is_done_although_the_connection_is_lost(
         connection.forget(connection.after(0.2, lambda: done.put("forgotten")))
 
     connection.post(plan)
-    broker_node.evaluate(  # type: ignore[attr-defined]
+    breakable_node.evaluate(
         '[rabbit_networking:close_connection(Pid, "a test") || Pid <- rabbit_networking:connections()], ok'
     )
     assert done.get(timeout=DEADLINE_S) == "later"
