@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError, at_least
+from roleml.cli.command import CommandError, at_least, positive
 from roleml.shared.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "add_arguments",
     "add_management",
     "add_observing",
+    "add_surveying",
     "broker_chosen",
     "broker_url",
     "choose",
@@ -83,6 +84,19 @@ def add_observing(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--broker", metavar="URL", type=broker_url, help="amqp://user:password@host/vhost")
     add("--name", metavar="NAME", help="as which actor; default: observer-<host>-<process id>")
+
+
+def add_surveying(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that ask all actors how they are."""
+    add_observing(parser)
+    add_management(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive,
+        default=5.0,
+        help="how long actors may take to answer (default: %(default)s)",
+    )
 
 
 def add_management(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError, positive
+from roleml.cli.command import CommandError
 from roleml.cli.foreground import tell
-from roleml.cli.launch import add_management, add_observing
+from roleml.cli.launch import add_surveying
 
 if TYPE_CHECKING:
     from roleml.cli.graph.topology import Topology
@@ -49,15 +49,7 @@ def register(commands: Any) -> None:
     )
     add("-o", "--output", type=Path, metavar="FILE", help="instead of the standard output")
     add("--live", action="store_true", help="draw what runs at a broker")
-    add_observing(parser)
-    add_management(parser)
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        type=positive,
-        default=5.0,
-        help="how long actors may take to answer, with --live (default: %(default)s)",
-    )
+    add_surveying(parser)
     parser.set_defaults(run=run)
 
 

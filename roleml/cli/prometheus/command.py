@@ -7,9 +7,9 @@ import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError, at_least, positive
+from roleml.cli.command import CommandError, at_least
 from roleml.cli.foreground import Interruption, StopSignals, tell
-from roleml.cli.launch import add_management, add_observing
+from roleml.cli.launch import add_surveying
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Surveyor
@@ -42,15 +42,7 @@ def register(commands: Any) -> None:
         help="0 takes a free one (default: %(default)s)",
     )
     add("--address", default="127.0.0.1", metavar="HOST", help="where to listen (default: %(default)s)")
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        type=positive,
-        default=5.0,
-        help="how long actors may take to answer (default: %(default)s)",
-    )
-    add_observing(parser)
-    add_management(parser)
+    add_surveying(parser)
     parser.set_defaults(run=run)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import INTERRUPTED, CommandError, at_least, positive
 from roleml.cli.foreground import tell
-from roleml.cli.launch import add_management, add_observing, chosen_broker
+from roleml.cli.launch import add_surveying, chosen_broker
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Survey, Surveyor
@@ -60,15 +60,7 @@ def register(commands: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there")
-    add_observing(parser)
-    add_management(parser)
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        type=positive,
-        default=5.0,
-        help="how long actors may take to answer (default: %(default)s)",
-    )
+    add_surveying(parser)
 
 
 def run_status(arguments: argparse.Namespace) -> int:
