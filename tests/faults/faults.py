@@ -28,141 +28,103 @@ class Fault:
     runs: int = 3
 
 
-def pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
+Step = Callable[[World], object]
 
 
-def kill_a_worker(world: World) -> float:
-    struck_s = time.monotonic()
-    world.workers[0].kill()
-    pause(1.5)
-    world.workers[0].start()
-    return struck_s
+def lasting(seconds: float, begin: Step, end: Step) -> Callable[[World], float]:
+    """A fault that goes on for so long."""
 
-
-def kill_and_start_many_times(times: int) -> Callable[[World], float]:
     def strike(world: World) -> float:
         struck_s = time.monotonic()
-        for _ in range(times):
-            world.workers[0].restart()
+        begin(world)
+        try:
+            threading.Event().wait(seconds)
+        finally:
+            end(world)
         return struck_s
 
     return strike
 
 
-def kill_both_workers(world: World) -> float:
-    struck_s = time.monotonic()
+def at_once(*steps: Step) -> Callable[[World], float]:
+    """A fault that is over when all has been done."""
+
+    def strike(world: World) -> float:
+        struck_s = time.monotonic()
+        for step in steps:
+            step(world)
+        return struck_s
+
+    return strike
+
+
+def kill_both(world: World) -> None:
     for worker in world.workers:
         worker.kill()
     for worker in world.workers:
         worker.start()
-    return struck_s
 
 
-def pause_a_worker(seconds: float) -> Callable[[World], float]:
-    def strike(world: World) -> float:
-        struck_s = time.monotonic()
-        world.workers[0].pause()
-        pause(seconds)
-        world.workers[0].resume()
-        return struck_s
-
-    return strike
-
-
-def restart_the_broker(world: World) -> float:
-    struck_s = time.monotonic()
-    world.node.restart()
-    return struck_s
-
-
-def kill_the_broker(world: World) -> float:
-    struck_s = time.monotonic()
-    world.node.kill()
-    pause(1.0)
-    world.node.start()
-    return struck_s
-
-
-def pause_the_broker(world: World) -> float:
-    struck_s = time.monotonic()
-    world.node.pause()
-    pause(3.0)
-    world.node.resume()
-    return struck_s
-
-
-def cut_the_network(seconds: float) -> Callable[[World], float]:
-    def strike(world: World) -> float:
-        struck_s = time.monotonic()
-        world.proxy.cut()
-        pause(seconds)
-        world.proxy.mend()
-        return struck_s
-
-    return strike
-
-
-def freeze_the_network(seconds: float) -> Callable[[World], float]:
-    def strike(world: World) -> float:
-        struck_s = time.monotonic()
-        world.proxy.freeze()
-        pause(seconds)
-        world.proxy.mend()
-        return struck_s
-
-    return strike
-
-
-def slow_the_network(world: World) -> float:
-    struck_s = time.monotonic()
-    world.proxy.bytes_per_s = 2e6
-    pause(5.0)
-    world.proxy.bytes_per_s = None
-    return struck_s
-
-
-def raise_an_alarm(resource: str) -> Callable[[World], float]:
-    def strike(world: World) -> float:
-        struck_s = time.monotonic()
-        world.node.raise_alarm(resource)
-        try:
-            pause(3.0)
-        finally:
-            world.node.clear_alarms()
-        return struck_s
-
-    return strike
-
-
-def close_all_connections(world: World) -> float:
-    struck_s = time.monotonic()
+def close_connections(world: World) -> None:
     world.node.evaluate(
         '[rabbit_networking:close_connection(Pid, "a fault") || Pid <- rabbit_networking:connections()], ok'
     )
-    return struck_s
 
+
+def limit(bytes_per_s: float | None) -> Step:
+    def step(world: World) -> None:
+        world.proxy.bytes_per_s = bytes_per_s
+
+    return step
+
+
+def frozen(seconds: float) -> Callable[[World], float]:
+    return lasting(seconds, lambda w: w.workers[0].pause(), lambda w: w.workers[0].resume())
+
+
+def cut(seconds: float) -> Callable[[World], float]:
+    return lasting(seconds, lambda w: w.proxy.cut(), lambda w: w.proxy.mend())
+
+
+def silent(seconds: float) -> Callable[[World], float]:
+    return lasting(seconds, lambda w: w.proxy.freeze(), lambda w: w.proxy.mend())
+
+
+def alarm(resource: str) -> Callable[[World], float]:
+    return lasting(3.0, lambda w: w.node.raise_alarm(resource), lambda w: w.node.clear_alarms())
+
+
+KILLED = lasting(1.5, lambda w: w.workers[0].kill(), lambda w: w.workers[0].start())
+BROKER_KILLED = lasting(1.0, lambda w: w.node.kill(), lambda w: w.node.start())
+BROKER_FROZEN = lasting(3.0, lambda w: w.node.pause(), lambda w: w.node.resume())
+
+
+def restart_twice(world: World) -> None:
+    """At a third time, a task that ran each time would be set aside."""
+    for _ in range(2):
+        world.workers[0].restart()
+
+
+#: A process may be gone that had begun something.
+KILLS = {"services_may_fail": True, "tasks_may_repeat": True}
+#: A request or its payload may be gone.
+LOSES = {"services_may_fail": True}
 
 FAULTS = [
-    Fault("kill -9 of an actor, which is started again", kill_a_worker, services_may_fail=True,
-          tasks_may_repeat=True, short=True, runs=10),
-    Fault("kill -9 of all callees at once", kill_both_workers, services_may_fail=True, tasks_may_repeat=True),
-    # at a third time, a task that ran each time would be set aside
-    Fault("an actor is killed twice in a row", kill_and_start_many_times(2), services_may_fail=True,
-          tasks_may_repeat=True),
-    Fault("an actor is frozen for 3 s", pause_a_worker(3.0), short=True),
-    Fault("an actor is frozen for a minute", pause_a_worker(60.0), services_may_fail=True,
-          tasks_may_repeat=True, runs=1),
-    Fault("the broker is restarted", restart_the_broker, services_may_fail=True, short=True),
-    Fault("kill -9 of the broker", kill_the_broker, services_may_fail=True, short=True),
-    Fault("the broker is frozen for 3 s", pause_the_broker),
-    Fault("the broker closes all connections", close_all_connections, services_may_fail=True, short=True),
-    Fault("the network is cut for 3 s", cut_the_network(3.0), services_may_fail=True, short=True),
-    Fault("the network is cut for 20 s", cut_the_network(20.0), services_may_fail=True, runs=1),
-    Fault("the network loses everything for 5 s", freeze_the_network(5.0), short=False),
-    Fault("the network loses everything for 45 s", freeze_the_network(45.0), services_may_fail=True,
-          tasks_may_repeat=True, runs=1),
-    Fault("a network of 2 MB/s for 5 s", slow_the_network),
-    Fault("an alarm for memory, 3 s", raise_an_alarm("memory"), short=True),
-    Fault("an alarm for disk, 3 s", raise_an_alarm("disk")),
-]  # fmt: skip
+    Fault("kill -9 of an actor, which is started again", KILLED, **KILLS, short=True, runs=10),
+    Fault("kill -9 of all callees at once", at_once(kill_both), **KILLS),
+    Fault("an actor is killed twice in a row", at_once(restart_twice), **KILLS),
+    Fault("an actor is frozen for 3 s", frozen(3.0), short=True),
+    Fault("an actor is frozen for a minute", frozen(60.0), **KILLS, runs=1),
+    Fault("the broker is restarted", at_once(lambda w: w.node.restart()), **LOSES, short=True),
+    Fault("kill -9 of the broker", BROKER_KILLED, **LOSES, short=True),
+    Fault("the broker is frozen for 3 s", BROKER_FROZEN),
+    Fault("the broker closes all connections", at_once(close_connections), **LOSES, short=True),
+    Fault("the network is cut for 3 s", cut(3.0), **LOSES, short=True),
+    Fault("the network is cut for 20 s", cut(20.0), **LOSES, runs=1),
+    Fault("the network loses everything for 5 s", silent(5.0)),
+    Fault("the network loses everything for 45 s", silent(45.0), **KILLS, runs=1),
+    Fault("a network of 2 MB/s for 5 s", lasting(5.0, limit(2e6), limit(None))),
+    Fault("an alarm for memory, 3 s", alarm("memory"), short=True),
+    Fault("an alarm for disk, 3 s", alarm("disk")),
+]
