@@ -41,6 +41,7 @@ HEAVY = {
     "matplotlib": ("roleml/cli/",),
     "rich": ("roleml/cli/",),
     "prometheus_client": ("roleml/cli/",),
+    "opentelemetry": ("roleml/core/actor/tracing.py",),
     "mlflow": ("roleml/library/",),
     "tensorboardX": ("roleml/library/",),
     "cloudpickle": ("roleml/messaging/",),

@@ -37,7 +37,7 @@ class Envelope:
 
     ``id`` names the conversation: answers carry the id of what they answer. A ``CONTROL`` without an id wants
     no answer. ``sequence`` counts the messages of one event channel, from 1. ``seal`` is the signature of a
-    message that needs one.
+    message that needs one. ``trace`` is the ``traceparent`` of W3C Trace Context, where calls are traced.
     """
 
     kind: Kind
@@ -48,6 +48,7 @@ class Envelope:
     sequence: int = 0
     answer: Answer | None = None
     seal: str = ""
+    trace: str = ""
 
 
 class FailureKind(Enum):

@@ -13,7 +13,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from roleml.messaging.exceptions import (
 from roleml.messaging.filters import Stamps
 from roleml.messaging.pending import Pending
 from roleml.messaging.signing import Seals
+from roleml.messaging.tracing import NoTracing, Tracing
 from roleml.messaging.traffic import Traffic
 from roleml.messaging.transport import Absence, Presence, Transport
 from roleml.shared.lanes import Lanes, Started
@@ -58,6 +59,7 @@ class Request:
     target: Address
     channel: str
     content: Any
+    trace: str = ""
 
 
 Job = Callable[[], Any]
@@ -90,6 +92,7 @@ class Mailbox:
         self._on_event: Callable[[Envelope, Callable[[], Any]], None] = lambda envelope, decode: None
         self._on_presence: list[Callable[[str, Presence], None]] = []
         self._pace: Pace | None = None
+        self._tracing: Tracing = NoTracing()
         self.traffic = Traffic()
         self._lock = threading.Lock()
         self._served = threading.Condition(self._lock)
@@ -111,9 +114,21 @@ class Mailbox:
         """``pace(request, job)`` calls the job of each accepted request, and gives what it returns."""
         self._pace = pace
 
+    def trace_with(self, tracing: Tracing) -> None:
+        """Surround services and tasks, asked and served, with this."""
+        self._tracing = tracing
+
     def paced(self, request: Request, job: Job) -> Any:
         """What the job returns, done in the time that such work takes here."""
         return job() if self._pace is None else self._pace(request, job)
+
+    def _serve_job(self, request: Request, job: Job) -> Any:
+        if request.kind is Kind.CONTROL:
+            return self.paced(request, job)
+        with self._tracing.serving(
+            request.kind, request.source, request.target, request.channel, request.trace
+        ):
+            return self.paced(request, job)
 
     def on_event(self, handler: Callable[[Envelope, Callable[[], Any]], None]) -> None:
         """``handler(envelope, decode)`` gets every event; it must not block, and decodes elsewhere."""
@@ -172,12 +187,13 @@ class Mailbox:
             MessagingError: the answer of a remote target is no, or there is none.
             Exception: what a local target raised, as it is.
         """
-        if target[0] == self.name:
-            self._count(kind, source, target, channel)
-            return self._admit(Request(kind, source, target, channel, content))()
-        (pending,) = self.post(kind, source, [target], channel, content)
-        pending.wait()
-        return pending.value()
+        with self._asking(kind, source, [target], channel) as trace:
+            if target[0] == self.name:
+                self._count(kind, source, target, channel)
+                return self._admit(Request(kind, source, target, channel, content, trace))()
+            (pending,) = self._post(kind, source, [target], channel, content, trace)
+            pending.wait()
+            return pending.value()
 
     def submit(self, source: Address, target: Address, channel: str, content: Any) -> Pending:
         """Ask for one task; returns when it was accepted, raises what prevented that, as :meth:`call` does.
@@ -191,7 +207,8 @@ class Mailbox:
                 pending.value()
             return pending
         self._count(Kind.TASK, source, target, channel)
-        job = self._admit(Request(Kind.TASK, source, target, channel, content))
+        with self._asking(Kind.TASK, source, [target], channel) as trace:
+            job = self._admit(Request(Kind.TASK, source, target, channel, content, trace))
         pending = self._new(Kind.TASK, source, target, channel)
         self._keep([pending])
         pending.accept()
@@ -206,6 +223,25 @@ class Mailbox:
         Raises:
             EncodeError: the content cannot travel. Nothing was sent.
         """
+        with self._asking(kind, source, targets, channel) as trace:
+            return self._post(kind, source, targets, channel, content, trace)
+
+    def _asking(
+        self, kind: Kind, source: Address, targets: Sequence[Address], channel: str
+    ) -> AbstractContextManager[str]:
+        if kind is Kind.CONTROL:
+            return nullcontext("")
+        return self._tracing.asking(kind, source, targets, channel)
+
+    def _post(
+        self,
+        kind: Kind,
+        source: Address,
+        targets: Sequence[Address],
+        channel: str,
+        content: Any,
+        trace: str,
+    ) -> list[Pending]:
         pendings = [self._new(kind, source, target, channel) for target in targets]
         for target in targets:
             self._count(kind, source, target, channel)
@@ -214,10 +250,11 @@ class Mailbox:
         self._watch({pending.target[0] for pending in remote})
         self._keep(pendings)
         if body is not None:
-            self._send([Envelope(kind, p.id, source, p.target, channel) for p in remote], body)
+            envelopes = [Envelope(kind, p.id, source, p.target, channel, trace=trace) for p in remote]
+            self._send(envelopes, body)
         for pending in pendings:
             if pending.target[0] == self.name:
-                self._post_locally(pending, Request(kind, source, pending.target, channel, content))
+                self._post_locally(pending, Request(kind, source, pending.target, channel, content, trace))
         return pendings
 
     def _new(self, kind: Kind, source: Address, target: Address, channel: str) -> Pending:
@@ -276,7 +313,7 @@ class Mailbox:
     # being asked
 
     def _admit(self, request: Request) -> Job:
-        return partial(self.paced, request, self._accept[request.kind](request))
+        return partial(self._serve_job, request, self._accept[request.kind](request))
 
     def _post_locally(self, pending: Pending, request: Request) -> None:
         # Admission is the caller's: a handler may reach its own role while that is pausing.
@@ -320,7 +357,8 @@ class Mailbox:
     def _serve(self, envelope: Envelope, body: Body, started: Started) -> None:
         try:
             content = self._opener(envelope, body)()
-            request = Request(envelope.kind, envelope.source, envelope.target, envelope.channel, content)
+            source, target, channel = envelope.source, envelope.target, envelope.channel
+            request = Request(envelope.kind, source, target, channel, content, envelope.trace)
             del body, content
             job = self._admit(request)
             if envelope.kind is Kind.TASK:

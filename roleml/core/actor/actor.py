@@ -56,6 +56,7 @@ class BaseActor:
         collective: how group calls go about: all at once, one after the other, or not at all.
         handshakes: actors to greet now; each must be there.
         log_remote: whether whoever subscribes to the event ``log`` of the native role gets this actor's log.
+        tracing: whether OpenTelemetry gets a span for each service and task, here and where it is served.
 
     Raises:
         ValueError: a name, the broker's URL or the key is not valid, or pickles need a key and there is none.
@@ -74,6 +75,7 @@ class BaseActor:
         handshakes: Sequence[str] = (),
         install_role: Callable[[BaseActor, str, Any], type[Role]] | None = None,
         log_remote: bool = True,
+        tracing: bool = False,
     ) -> None:
         check_name("actor", context.profile.name)
         in_process = broker.startswith(("embedded:", "disabled:"))
@@ -98,6 +100,10 @@ class BaseActor:
             seals,
         )
         self._mailbox = mailbox
+        if tracing:
+            from roleml.core.actor.tracing import OpenTelemetryTracing
+
+            mailbox.trace_with(OpenTelemetryTracing())
         self._elements = Elements(context.workdir)
         handled = Handled()
         self._calls = Calls(context, mailbox, self.role_status_manager, handled)

@@ -66,6 +66,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         self.log_console_level: str | int = "INFO"
         self.log_format: str = "text"
         self.log_remote = True
+        self.tracing = False
         self.debug = False
         self.seed = -1
         #: the parts built so far: ctx, broker, collective, actor
@@ -205,6 +206,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
                 "log_file_level",
                 "log_console_level",
                 "log_remote",
+                "tracing",
                 "debug",
                 "seed",
                 "broker",
@@ -333,6 +335,7 @@ class ActorBuilder(BaseActorBuilder[Actor]):
             broker=self.artifacts.broker,
             allow_pickle=self.allow_pickle,
             log_remote=self.log_remote,
+            tracing=self.tracing,
             pickle_key_file=self.pickle_key_file,
             collective=self.artifacts.collective,
             handshakes=handshakes,

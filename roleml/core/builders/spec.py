@@ -149,6 +149,7 @@ class ActorBootstrapSpec(TypedDict, total=False):
     log_console_level: str | int
     log_format: LogFormat
     log_remote: bool
+    tracing: bool
     debug: bool
     seed: int
     procedure_invoker: ComponentSpec
@@ -341,6 +342,11 @@ ACTOR = Record(
         ),
         "log_remote": Field(
             Flag(), "whether `roleml logs` may show the log of this actor, through the broker", default=True
+        ),
+        "tracing": Field(
+            Flag(),
+            "a span of OpenTelemetry for each service and task, which follows it to whoever serves it",
+            default=False,
         ),
         "debug": Field(Flag(), "show what is logged for debugging, and the args of messages", default=False),
         "seed": Field(Integer(), "of the random numbers; -1 chooses one", default=-1),

@@ -32,6 +32,8 @@ def headers_of(envelope: Envelope) -> dict[str, Any]:
         headers["answer"] = envelope.answer.value
     if envelope.seal:
         headers["seal"] = envelope.seal
+    if envelope.trace:
+        headers["trace"] = envelope.trace
     return headers
 
 
@@ -55,6 +57,7 @@ def envelope_of(headers: Mapping[str, Any] | None) -> Envelope:
             _sequence(headers),
             None if answer is None else Answer(answer),
             _text(headers, "seal") if "seal" in headers else "",
+            _text(headers, "trace") if "trace" in headers else "",
         )
     except (KeyError, ValueError) as e:
         raise MalformedError(f"header {e}") from e
