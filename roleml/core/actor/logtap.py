@@ -55,12 +55,12 @@ class LogBuffer:
             now = time.monotonic()
             self._allowed = min(BURST, self._allowed + RATE * (now - self._last_s))
             self._last_s = now
+            first = not self._records and not self._dropped
             if self._allowed < 1:
                 self._dropped += 1
-                return
-            self._allowed -= 1
-            self._records.append(line)
-            first = len(self._records) == 1
+            else:
+                self._allowed -= 1
+                self._records.append(line)
         if first:
             shared_clock().after(BATCH_EVERY_S, self.flush)
 
@@ -69,7 +69,7 @@ class LogBuffer:
         with self._lock:
             records, self._records = self._records, []
             dropped, self._dropped = self._dropped, 0
-        if not records:
+        if not records and not dropped:
             return
         self._flushing.now = True
         try:
