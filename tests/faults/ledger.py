@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -18,10 +19,13 @@ class Call:
 
     id: str
     kind: str
+    callee: str
     began_s: float
     ended_s: float | None = None
     #: `None` while it is not known, empty if it was answered as it should be
     error: str | None = None
+    #: whether it was answered, but not as it should be
+    wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,14 @@ class Outcome:
     repeated: int
     #: runs of service handlers beyond the first, which is never right
     repeated_services: int
-    #: from the fault to the first caller who was told, and from its end to the first answer
+    #: from the fault to the first caller who was told
     notice_s: float | None
+    #: from its end until each callee has answered a call that began afterwards
     recover_s: float | None
+    #: answers that are not what they should be, of tasks and of services, which is never right
+    wrong: tuple[str, ...] = ()
+    #: runs of a handler beyond the first in one process, which is never right
+    repeated_in_process: int = 0
 
 
 class Ledger:
@@ -52,45 +61,56 @@ class Ledger:
         self._lock = threading.Lock()
         self._calls: dict[str, Call] = {}
 
-    def begin(self, call_id: str, kind: str) -> None:
+    def begin(self, call_id: str, kind: str, callee: str) -> None:
         with self._lock:
-            self._calls[call_id] = Call(call_id, kind, time.monotonic())
+            self._calls[call_id] = Call(call_id, kind, callee, time.monotonic())
 
-    def end(self, call_id: str, error: str = "") -> None:
+    def end(self, call_id: str, error: str = "", *, wrong: bool = False) -> None:
         with self._lock:
             call = self._calls[call_id]
             assert call.ended_s is None, f"{call_id} has two outcomes"
-            call.ended_s, call.error = time.monotonic(), error
+            call.ended_s, call.error, call.wrong = time.monotonic(), error, wrong
 
     def open(self) -> list[Call]:
         """Calls without an outcome."""
         with self._lock:
             return [call for call in self._calls.values() if call.ended_s is None]
 
-    def answered_since(self, moment_s: float) -> int:
-        """How many calls that began after then were answered as they should be."""
+    def answered_since(self, moment_s: float) -> Counter[str]:
+        """How many calls that began after then were answered as they should be, by callee."""
         with self._lock:
-            return sum(call.error == "" and call.began_s > moment_s for call in self._calls.values())
+            return Counter(
+                call.callee for call in self._calls.values() if call.error == "" and call.began_s > moment_s
+            )
 
     def outcome(self, journals: Iterable[Path], fault_s: float, healed_s: float) -> Outcome:
-        runs: Counter[str] = Counter()
+        in_process: Counter[tuple[str, ...]] = Counter()
         for journal in journals:
             if journal.exists():
-                runs.update(line.split()[0] for line in journal.read_text().splitlines())
+                in_process.update(tuple(line.split()) for line in journal.read_text().splitlines())
+        runs: Counter[str] = Counter()
+        for (call_id, _), number in in_process.items():
+            runs[call_id] += number
         with self._lock:
             calls = list(self._calls.values())
         tasks = [call for call in calls if call.kind == "task"]
         services = [call for call in calls if call.kind == "service"]
         told = [call.ended_s for call in calls if call.error and call.ended_s and call.ended_s > fault_s]
-        answers = [call.ended_s for call in calls if call.error == "" and (call.ended_s or 0) > healed_s]
+        answers = dict.fromkeys((call.callee for call in calls), math.inf)
+        for call in calls:
+            if call.error == "" and call.ended_s is not None and call.began_s > healed_s:
+                answers[call.callee] = min(answers[call.callee], call.ended_s)
+        recovered_s = max(answers.values(), default=math.inf)
         return Outcome(
             len(tasks),
             len(services),
             tuple(f"{call.id}: {call.error}" for call in tasks if call.error),
             tuple(call.id for call in calls if call.ended_s is None),
-            tuple(str(call.error) for call in services if call.error),
+            tuple(str(call.error) for call in services if call.error and not call.wrong),
             sum(runs[call.id] - 1 for call in tasks if runs[call.id]),
             sum(runs[call.id] - 1 for call in services if runs[call.id]),
             min(told) - fault_s if told else None,
-            min(answers) - healed_s if answers else None,
+            recovered_s - healed_s if math.isfinite(recovered_s) else None,
+            tuple(f"{call.id}: {call.error}" for call in calls if call.wrong),
+            sum(number - 1 for number in in_process.values()),
         )

@@ -45,12 +45,14 @@ def test_nothing_is_lost_nothing_hangs_and_nothing_runs_twice_that_must_not(
     world.begin_calling()
     struck_s = fault.strike(world)
     healed_s = time.monotonic()
-    world.wait_for_answers(20, healed_s)
+    world.wait_for_answers(10, healed_s)
     world.rest()
     outcome = world.outcome(struck_s, healed_s)
     _keep(fault.name, world.node.version(), asdict(outcome))
     assert outcome.hung == ()
     assert outcome.lost == ()
+    assert outcome.wrong == ()
+    assert outcome.repeated_in_process == 0
     assert outcome.repeated_services == 0
     assert fault.services_may_fail or outcome.refused == ()
     assert fault.tasks_may_repeat or outcome.repeated == 0

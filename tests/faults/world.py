@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -138,12 +139,12 @@ class World:
             thread = threading.Thread(target=self._call_on, args=(number,), daemon=True)
             self._callers.append(thread)
             thread.start()
-        self.wait_for_answers(2 * self._threads)
+        self.wait_for_answers(self._threads)
 
     def wait_for_answers(self, number: int, since_s: float = 0.0) -> None:
-        """Until so many calls that began after then were answered."""
+        """Until so many calls that began after then were answered, by each worker."""
         end_s = time.monotonic() + DEADLINE_S
-        while self.ledger.answered_since(since_s) < number:
+        while min(self.ledger.answered_since(since_s)[worker.name] for worker in self.workers) < number:
             assert time.monotonic() < end_s, "nobody is answered any more"
             self._resting.wait(0.02)
 
@@ -157,14 +158,16 @@ class World:
     def outcome(self, fault_s: float, healed_s: float) -> Outcome:
         return self.ledger.outcome([worker.journal for worker in self.workers], fault_s, healed_s)
 
-    def call(self, kind: str, work: Callable[[str], Any]) -> None:
-        """One call, on record. `work(call id)` returns what it should, or raises."""
+    def call(self, kind: str, worker: Worker, work: Callable[[str], Any]) -> None:
+        """One call, on record. `work(call id)` returns; a wrong answer is an AssertionError."""
         call_id = f"{kind}-{next(self._numbers)}"
-        self.ledger.begin(call_id, kind)
+        self.ledger.begin(call_id, kind, worker.name)
         try:
             work(call_id)
-        except (RoleInteractionError, AssertionError) as e:
+        except RoleInteractionError as e:
             self.ledger.end(call_id, f"{type(e).__name__}: {e}")
+        except AssertionError as e:
+            self.ledger.end(call_id, str(e), wrong=True)
         else:
             self.ledger.end(call_id)
 
@@ -174,17 +177,16 @@ class World:
         while not self._resting.is_set():
             worker, data = chance.choice(targets), chance.randbytes(chance.choice(SIZES))
             if number % 2:
-                self.call("service", lambda call_id, w=worker, d=data: self._ask(w, call_id, d))  # type: ignore[misc]  # a lambda with defaults
+                self.call("service", worker, partial(self._ask, worker, data))
             else:
-                seconds = chance.choice((0.0, 0.02, 0.2))
-                self.call("task", lambda call_id, w=worker, d=data, s=seconds: self._work(w, call_id, s, d))  # type: ignore[misc]  # a lambda with defaults
+                self.call("task", worker, partial(self._work, worker, chance.choice((0.0, 0.02, 0.2)), data))
             self._resting.wait(0.01)
 
-    def _ask(self, worker: Worker, call_id: str, data: bytes) -> None:
+    def _ask(self, worker: Worker, data: bytes, call_id: str) -> None:
         answer = self.caller.call(worker.role, "ask", {"call_id": call_id}, {"data": data})
         assert answer == zlib.crc32(data), "the answer is wrong"
 
-    def _work(self, worker: Worker, call_id: str, seconds: float, data: bytes) -> None:
+    def _work(self, worker: Worker, seconds: float, data: bytes, call_id: str) -> None:
         args = {"call_id": call_id, "seconds": seconds}
         result = self.caller.call_task(worker.role, "work", args, {"data": data}).result()
         assert result == (zlib.crc32(data), data), "the result is wrong"
