@@ -45,15 +45,10 @@ def run_apart(experiment: Experiment, broker: str, record: Path | None = None) -
     with recorded(broker, record) as recording, session as actors:
         conductor = conductor_of(actors[CONDUCTOR])
 
-        def begin() -> None:
-            if recording is not None:
-                recording.follow(names)
-
         def end() -> Sent:
-            if recording is not None:
-                recording.finish()
+            recording.finish()
             others = [rml.RoleInstanceID(name, NATIVE_ROLE_NAME) for name in experiment.actor_names]
             theirs = conductor.call_group(others, "get-sent", on_error=rml.ErrorHandlingStrategy.IGNORE)
             return total([actors[CONDUCTOR].sent, *(each for _, each in theirs)])
 
-        return conduct(experiment, conductor, end, begin)
+        return conduct(experiment, conductor, end, lambda: recording.follow(names))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import functools
 import logging
 import os
 import queue
@@ -37,6 +39,7 @@ __all__ = [
     "require_viztracer",
     "run_gracefully",
     "tell",
+    "telling",
     "until_done",
     "until_stopped",
     "wait_until_stopped",
@@ -53,6 +56,8 @@ NO_BROKER = 3
 VIZTRACER_HINT = "profiling needs viztracer: pip install 'roleml[profiling]'"
 
 logger = logging.getLogger("roleml.actor")
+
+Command = Callable[[argparse.Namespace], int]
 
 
 class Interruption(KeyboardInterrupt):
@@ -318,6 +323,27 @@ def tell(program: str, error: BaseException) -> int:
     """Say what happened, and return the exit code for it."""
     print("\n".join([f"{program}: error: {describe(error)}", *notes(error)]), file=sys.stderr)
     return exit_code(error)
+
+
+def telling(program: str) -> Callable[[Command], Command]:
+    """A command that tells what it raised, and returns the exit code for it.
+
+    What is wrong with the command line, and an interruption, are for `roleml.cli.main` to tell.
+    """
+
+    def decorate(run: Command) -> Command:
+        @functools.wraps(run)
+        def told(arguments: argparse.Namespace) -> int:
+            try:
+                return run(arguments)
+            except CommandError:
+                raise
+            except Exception as error:  # noqa: BLE001  # the program ends here
+                return tell(program, error)
+
+        return told
+
+    return decorate
 
 
 def describe(error: BaseException) -> str:

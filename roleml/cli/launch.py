@@ -23,6 +23,7 @@ __all__ = [
     "Launch",
     "Profiling",
     "add_arguments",
+    "add_expected",
     "add_management",
     "add_observing",
     "add_surveying",
@@ -77,6 +78,13 @@ class Launch:
         """The same with other values for some keys; None leaves a key alone."""
         given = {key: value for key, value in config.items() if value is not None}
         return replace(self, config={**self.config, **given})
+
+
+def add_expected(parser: argparse.ArgumentParser) -> None:
+    """The argument that says who should be there."""
+    parser.add_argument(
+        "config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there"
+    )
 
 
 def add_observing(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from roleml.core.context import Context
 from roleml.shared.suggestions import did_you_mean
 
-__all__ = ["DISABLED", "LogConsoleType", "LogFormat", "configure_logging", "parse_level"]
+__all__ = ["DISABLED", "LogConsoleType", "LogFormat", "active_actor", "configure_logging", "parse_level"]
 
 LogConsoleType = Literal["single", "shared"]
 
@@ -49,7 +49,7 @@ class _JSONFormatter(logging.Formatter):
             "time": time,
             "level": record.levelname,
             "logger": record.name,
-            "actor": _active_actor(),
+            "actor": active_actor(),
             "process": record.process,
             "message": record.getMessage(),
         }
@@ -58,7 +58,8 @@ class _JSONFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def _active_actor() -> str | None:
+def active_actor() -> str | None:
+    """Whose code is running here; None while there is no actor."""
     try:
         return Context.active_context().profile.name
     except RuntimeError:

@@ -155,6 +155,10 @@ class Mailbox:
             with self._lock:
                 self._released.discard(endpoint)
 
+    def is_released(self, endpoint: str) -> bool:
+        """Whether a block of `released` is under way for it."""
+        return endpoint in self._released
+
     @property
     def unanswered(self) -> list[Pending]:
         """What was asked and is not answered yet, the oldest first."""

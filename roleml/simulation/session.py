@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,18 +65,13 @@ def run(experiment: Experiment, *, broker: str | None = None, record: Path | Non
     url = broker or f"embedded://simulation-{uuid.uuid4().hex}"
     with recorded(url, record) as recording, actors_of(experiment, url) as (actors, timeline):
 
-        def sent() -> Sent:
-            return total(actor.sent for actor in actors.values())
-
         def begin() -> None:
-            if recording is not None:
-                recording.follow(actors)
+            recording.follow(actors)
             timeline.begin()
 
         def end() -> Sent:
-            if recording is not None:
-                recording.finish()
-            return sent()
+            recording.finish()
+            return total(actor.sent for actor in actors.values())
 
         if not experiment.conducted:
             return run_until_returned(actors, begin, end)
@@ -86,9 +81,17 @@ def run(experiment: Experiment, *, broker: str | None = None, record: Path | Non
         return conduct(experiment, conductor, end, begin)
 
 
-def recorded(broker: str, folder: Path | None) -> AbstractContextManager[Recording | None]:
+class _Unrecorded:
+    """Stands for a recording where none is wanted."""
+
+    def follow(self, actors: Collection[str]) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def recorded(broker: str, folder: Path | None) -> AbstractContextManager[Recording | _Unrecorded]:
     """A recording, where there is a folder for it."""
-    return nullcontext() if folder is None else Recording(broker, folder)
+    return nullcontext(_Unrecorded()) if folder is None else Recording(broker, folder)
 
 
 @contextmanager

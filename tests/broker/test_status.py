@@ -17,7 +17,7 @@ import roleml.essentials as rml
 from roleml.cli.main import main
 from roleml.library.roles.recorder.entries import read_record
 from tests.actors import Actors, Probe, at, wait_until
-from tests.broker.fixtures import fresh_vhost
+from tests.broker.fixtures import vhost_on
 from tests.broker.node import Node
 from tests.programs import ROOT, Program
 
@@ -58,10 +58,8 @@ CONFIG = "name: client1\nroles: {trainer: {class: learners.Trainer}}\n"
 
 @pytest.fixture
 def vhost(managed_node: Node) -> Iterator[str]:
-    name = fresh_vhost()
-    managed_node.add_vhost(name)
-    yield name
-    managed_node.delete_vhost(name)
+    with vhost_on(managed_node) as name:
+        yield name
 
 
 @pytest.fixture

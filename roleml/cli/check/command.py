@@ -6,8 +6,6 @@ import argparse
 import json
 from typing import Any
 
-from roleml.cli.command import CommandError
-
 __all__ = ["register", "run"]
 
 DESCRIPTION = """\
@@ -33,17 +31,11 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the files, print what was found, and return the exit code."""
-    from roleml.cli.check.files import check_file
-    from roleml.shared.yml import YAMLError
+    from roleml.cli.check.files import read_or_refuse
 
     rows: list[dict[str, Any]] = []
     for path in arguments.configs:
-        try:
-            findings = check_file(path)
-        except FileNotFoundError as error:
-            raise CommandError(f"{error.filename or path}: {error.strerror}") from error
-        except (YAMLError, TypeError, OSError) as error:
-            raise CommandError(str(error)) from error
+        findings = read_or_refuse(path).findings
         rows += [
             {
                 "severity": severity,

@@ -12,10 +12,11 @@ from roleml.cli.check.actors import ActorsCheck
 from roleml.cli.check.findings import Findings
 from roleml.cli.check.fitting import Check, mappings
 from roleml.cli.check.runs import RunCheck
+from roleml.cli.command import CommandError
 from roleml.core.builders.spec import ACTOR
 from roleml.library.roles.conductor.types import RUN, TEMPLATE
 
-__all__ = ["check_file", "read"]
+__all__ = ["check_file", "read", "read_or_refuse"]
 
 #: keys that only a run configuration has
 _RUN_KEYS = (set(RUN.fields) | set(TEMPLATE.fields)) - set(ACTOR.fields) - {"profiles"}
@@ -53,6 +54,18 @@ def read(path: str | os.PathLike[str]) -> Check:
             check = ActorsCheck(config, marks)
         check.check()
         return check
+
+
+def read_or_refuse(path: str | os.PathLike[str]) -> Check:
+    """As `read`, for commands. Raises CommandError for what cannot be read."""
+    from roleml.shared.yml import YAMLError
+
+    try:
+        return read(path)
+    except FileNotFoundError as error:
+        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
+    except (YAMLError, TypeError, OSError) as error:
+        raise CommandError(str(error)) from error
 
 
 @contextmanager

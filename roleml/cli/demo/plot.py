@@ -10,11 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from roleml.cli.axes import FAINT, INK, quiet
 from roleml.cli.demo.display import RoundRecord
 
 __all__ = ["plot_metrics"]
 
-ACCURACY, LOSS, GRID, INK, FAINT = "#0f766e", "#b45309", "#e5e7eb", "#111827", "#6b7280"
+ACCURACY, LOSS = "#0f766e", "#b45309"
 
 
 def plot_metrics(path: Path, records: Sequence[RoundRecord], subtitle: str) -> None:
@@ -51,9 +52,4 @@ def draw_curve(
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.set_xlabel("round", fontsize=9, color=FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.grid(axis="y", color=GRID)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, length=0, labelsize=9)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
+    quiet(axes, label_size=9)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import CommandError
-from roleml.cli.foreground import tell
+from roleml.cli.foreground import telling
 from roleml.cli.launch import add_surveying
 
 if TYPE_CHECKING:
@@ -57,18 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw it, and return the exit code."""
     if arguments.live:
         return _run_live(arguments)
-    from roleml.cli.check.files import read
+    from roleml.cli.check.files import read_or_refuse
     from roleml.cli.graph.topology import Topology
-    from roleml.shared.yml import YAMLError
 
     if arguments.config is None:
         raise CommandError("name a configuration, or draw what runs, with --live")
-    try:
-        check = read(arguments.config)
-    except FileNotFoundError as error:
-        raise CommandError(f"{error.filename or arguments.config}: {error.strerror}") from error
-    except (YAMLError, TypeError, OSError) as error:
-        raise CommandError(str(error)) from error
+    check = read_or_refuse(arguments.config)
     _write(Topology.of(check.actors), arguments)
     mistakes = len(check.findings.errors)
     if mistakes:
@@ -76,17 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if mistakes else 0
 
 
+@telling("roleml graph")
 def _run_live(arguments: argparse.Namespace) -> int:
     from roleml.cli.graph.topology import Topology
     from roleml.cli.status.command import surveying
 
-    try:
-        with surveying(arguments) as surveyor:
-            survey = surveyor.look(arguments.timeout)
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell("roleml graph", error)
+    with surveying(arguments) as surveyor:
+        survey = surveyor.look(arguments.timeout)
     reports = {name: sight.report for name, sight in survey.actors.items() if sight.report is not None}
     for name in survey.actors.keys() - reports.keys():
         print(f"{name} is {survey.actors[name].presence}, and not drawn", file=sys.stderr)

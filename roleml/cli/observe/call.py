@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from roleml.cli.command import CommandError, positive
-from roleml.cli.foreground import describe, tell
+from roleml.cli.foreground import describe, telling
 from roleml.cli.launch import add_observing
 
 __all__ = ["register", "run", "values_of"]
@@ -37,6 +37,7 @@ def register(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+@telling("roleml call")
 def run(arguments: argparse.Namespace) -> int:
     """Call, print, and return the exit code."""
     from roleml.cli.observe.observer import Observer, observing, target_of
@@ -46,17 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     target = target_of(arguments.target)
     args, payloads = values_of(arguments.arguments), values_of(arguments.payload)
     observer = Observer()
-    try:
-        with observing(arguments.broker, observer, name=arguments.name):
-            if arguments.task:
-                task = observer.call_task(target, arguments.channel, args, payloads)
-                result = task.result(arguments.timeout)
-            else:
-                result = observer.call(target, arguments.channel, args, payloads)
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell("roleml call", error)
+    with observing(arguments.broker, observer, name=arguments.name):
+        if arguments.task:
+            task = observer.call_task(target, arguments.channel, args, payloads)
+            result = task.result(arguments.timeout)
+        else:
+            result = observer.call(target, arguments.channel, args, payloads)
     if arguments.json:
         print(json.dumps(result, default=str))
     elif result is not None:

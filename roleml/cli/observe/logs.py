@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from roleml.cli.command import INTERRUPTED, CommandError, at_least, positive
-from roleml.cli.foreground import tell
-from roleml.cli.launch import add_management, add_observing
+from roleml.cli.command import INTERRUPTED, at_least, positive
+from roleml.cli.foreground import telling
+from roleml.cli.launch import add_expected, add_management, add_observing
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import EventHandler
@@ -62,7 +62,7 @@ def register(commands: Any) -> None:
         "logs", help="follow the logs of all actors", description=DESCRIPTION, epilog=EXIT_CODES
     )
     add = parser.add_argument
-    add("config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there")
+    add_expected(parser)
     add("--actor", metavar="NAME", action="append", help="only of this one; may be repeated")
     add(
         "--level",
@@ -78,6 +78,7 @@ def register(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+@telling("roleml logs")
 def run(arguments: argparse.Namespace) -> int:
     """Follow, print, and return the exit code."""
     from roleml.cli.observe.observer import observing
@@ -90,10 +91,6 @@ def run(arguments: argparse.Namespace) -> int:
             _follow(actor, surveyor, listener, arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell("roleml logs", error)
     return 0
 
 

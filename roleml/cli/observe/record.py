@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import CommandError, positive
-from roleml.cli.foreground import Interruption, StopSignals, tell
-from roleml.cli.launch import add_management, add_observing
+from roleml.cli.foreground import Interruption, StopSignals, telling
+from roleml.cli.launch import add_expected, add_management, add_observing
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Surveyor
@@ -37,7 +37,7 @@ def register(commands: Any) -> None:
         "record", help="write down metrics", description=DESCRIPTION, epilog=EXIT_CODES
     )
     add = parser.add_argument
-    add("config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there")
+    add_expected(parser)
     add("-o", "--output", metavar="FOLDER", type=Path, required=True, help="made if it is not there")
     add(
         "-f",
@@ -50,9 +50,10 @@ def register(commands: Any) -> None:
     add("--for", dest="seconds", metavar="SECONDS", type=positive, help="end after so many")
     add_observing(parser)
     add_management(parser)
-    parser.set_defaults(run=run, timeout=5.0)
+    parser.set_defaults(run=run)
 
 
+@telling("roleml record")
 def run(arguments: argparse.Namespace) -> int:
     """Record, and return the exit code."""
     from roleml.cli.observe.observer import observer_name, reachable_broker
@@ -66,22 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
         if name not in FORMATS:
             raise CommandError(f"unknown format {name!r}{did_you_mean(name, FORMATS)}")
     expected, broker = expected_actors(arguments), reachable_broker(arguments.broker)
-    try:
-        with (
-            StopSignals() as signals,
-            Recording(broker, arguments.output, formats, name=arguments.name or observer_name()) as recording,
-        ):
-            try:
-                surveyor = surveyor_of(recording.actor, arguments, expected)
-                _follow(recording, surveyor, arguments.seconds)
-            except Interruption:
-                signals.hold()
-            recording.finish()
-        print(f"{recording.entries} entries of {len(recording.sources)} roles: {arguments.output}")
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell("roleml record", error)
+    with (
+        StopSignals() as signals,
+        Recording(broker, arguments.output, formats, name=arguments.name or observer_name()) as recording,
+    ):
+        try:
+            surveyor = surveyor_of(recording.actor, arguments, expected)
+            _follow(recording, surveyor, arguments.seconds)
+        except Interruption:
+            signals.hold()
+        recording.finish()
+    print(f"{recording.entries} entries of {len(recording.sources)} roles: {arguments.output}")
     if "jsonl" in formats and recording.entries:
         _report(arguments.output)
     return 0

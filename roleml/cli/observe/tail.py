@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from roleml.cli.command import INTERRUPTED, CommandError, at_least
-from roleml.cli.foreground import tell
+from roleml.cli.command import INTERRUPTED, at_least
+from roleml.cli.foreground import telling
 from roleml.cli.launch import add_observing
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
@@ -47,6 +47,7 @@ def register(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+@telling("roleml tail")
 def run(arguments: argparse.Namespace) -> int:
     """Follow, print, and return the exit code."""
     from roleml.cli.observe.observer import observing, target_of
@@ -62,10 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
                 left = None if left is None else left - 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell("roleml tail", error)
     return 0
 
 

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import CommandError, at_least
-from roleml.cli.foreground import Interruption, StopSignals, tell
-from roleml.cli.launch import add_surveying
+from roleml.cli.foreground import Interruption, StopSignals, telling
+from roleml.cli.launch import add_expected, add_surveying
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Surveyor
@@ -33,7 +33,7 @@ def register(commands: Any) -> None:
         "prometheus", help="serve figures for Prometheus", description=DESCRIPTION, epilog=EXIT_CODES
     )
     add = parser.add_argument
-    add("config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there")
+    add_expected(parser)
     add(
         "--port",
         type=at_least(0),
@@ -46,6 +46,7 @@ def register(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+@telling("roleml prometheus")
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped, and return the exit code."""
     if find_spec("prometheus_client") is None:
@@ -58,10 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
             _serve(surveyor, arguments)
     except Interruption as interruption:
         return interruption.exit_code
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell("roleml prometheus", error)
     return 0
 
 

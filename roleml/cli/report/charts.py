@@ -12,11 +12,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from roleml.cli.axes import FAINT, GRID, INK, quiet
 from roleml.cli.report.data import Curve, Span, in_order
 
 __all__ = ["MOST_BARS", "MOST_ROWS", "curve", "timeline"]
 
-GRID, INK, FAINT, MEAN = "#e5e7eb", "#111827", "#6b7280", "#0f766e"
+MEAN = "#0f766e"
 #: With more series than this, each is drawn faintly, and their mean in front.
 MOST_SERIES = 8
 #: Of a time line: rows, and bars, which make the page heavy.
@@ -43,7 +44,7 @@ def curve(data: Curve) -> str:
     axes.set_title(f"{data.role}: {data.name}", loc="left", fontsize=10, color=INK, weight="bold")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("step", fontsize=8, color=FAINT)
-    _quiet(axes)
+    quiet(axes, label_size=8)
     return _svg(figure)
 
 
@@ -65,7 +66,7 @@ def timeline(spans: Sequence[Span]) -> str:
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("seconds since the run began", fontsize=8, color=FAINT)
-    _quiet(axes)
+    quiet(axes, label_size=8)
     axes.grid(axis="x", color=GRID)
     return _svg(figure)
 
@@ -77,15 +78,6 @@ def _mean(data: Curve) -> tuple[list[float], list[float]]:
             at.setdefault(step, []).append(value)
     steps = sorted(at)
     return steps, [sum(at[step]) / len(at[step]) for step in steps]
-
-
-def _quiet(axes: Axes) -> None:
-    axes.grid(axis="y", color=GRID)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, length=0, labelsize=8)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
 
 
 def _svg(figure: Figure) -> str:

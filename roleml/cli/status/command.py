@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import INTERRUPTED, CommandError, at_least, positive
-from roleml.cli.foreground import tell
-from roleml.cli.launch import add_surveying, chosen_broker
+from roleml.cli.foreground import telling
+from roleml.cli.launch import add_expected, add_surveying, chosen_broker
 
 if TYPE_CHECKING:
     from roleml.cli.status.survey import Survey, Surveyor
@@ -44,12 +44,14 @@ def register(commands: Any) -> None:
     status = commands.add_parser(
         "status", help="who is there, and doing what", description=STATUS, epilog=STATUS_CODES
     )
-    _add_common(status)
+    add_expected(status)
+    add_surveying(status)
     status.add_argument("--strict", action="store_true", help="exit code 1 if an actor is not online")
     status.add_argument("--json", action="store_true", help="print everything that is known as JSON")
     status.set_defaults(run=run_status)
     top = commands.add_parser("top", help="the same, live", description=TOP, epilog=TOP_CODES)
-    _add_common(top)
+    add_expected(top)
+    add_surveying(top)
     top.add_argument(
         "-i", "--interval", metavar="SECONDS", type=positive, default=2.0, help="default: %(default)s"
     )
@@ -57,37 +59,33 @@ def register(commands: Any) -> None:
     top.set_defaults(run=run_top)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("config", metavar="CONFIG", nargs="?", help="of an actor, actors, or a run: who should be there")
-    add_surveying(parser)
-
-
+@telling("roleml status")
 def run_status(arguments: argparse.Namespace) -> int:
     """Look once, print, and return the exit code."""
     from roleml.cli.status.table import lines
 
-    def show(surveyor: Surveyor) -> int:
-        survey = surveyor.look(arguments.timeout)
-        if arguments.json:
-            print(json.dumps(asdict(survey)["actors"], indent=2))
-        else:
-            print("\n".join(lines(survey)))
-        absent = any(sight.presence != "online" for sight in survey.actors.values())
-        return 1 if arguments.strict and absent else 0
+    try:
+        with surveying(arguments) as surveyor:
+            survey = surveyor.look(arguments.timeout)
+            if arguments.json:
+                print(json.dumps(asdict(survey)["actors"], indent=2))
+            else:
+                print("\n".join(lines(survey)))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    absent = any(sight.presence != "online" for sight in survey.actors.values())
+    return 1 if arguments.strict and absent else 0
 
-    return _run("roleml status", arguments, show)
 
-
+@telling("roleml top")
 def run_top(arguments: argparse.Namespace) -> int:
     """Look until interrupted, and return the exit code."""
+    from roleml.cli.status.screen import screen
 
-    def show(surveyor: Surveyor) -> int:
-        from roleml.cli.status.screen import screen
-
-        before: Survey | None = None
-        left = arguments.number
-        with screen() as draw:
+    before: Survey | None = None
+    left = arguments.number
+    try:
+        with surveying(arguments) as surveyor, screen() as draw:
             while left is None or left > 0:
                 began_s = time.monotonic()
                 survey = surveyor.look(arguments.timeout)
@@ -95,21 +93,9 @@ def run_top(arguments: argparse.Namespace) -> int:
                 before, left = survey, None if left is None else left - 1
                 if left != 0:
                     time.sleep(max(0.0, began_s + arguments.interval - time.monotonic()))
-        return 0
-
-    return _run("roleml top", arguments, show)
-
-
-def _run(program: str, arguments: argparse.Namespace, show: Callable[[Surveyor], int]) -> int:
-    try:
-        with surveying(arguments) as surveyor:
-            return show(surveyor)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except CommandError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the program ends here
-        return tell(program, error)
+    return 0
 
 
 @contextmanager
@@ -143,15 +129,8 @@ def surveyor_of(actor: BaseActor, arguments: argparse.Namespace, expected: Seque
 
 def expected_actors(arguments: argparse.Namespace) -> list[str]:
     """Whom the configuration names, if there is one. Raises CommandError for one that cannot be read."""
-    config = arguments.config
-    if config is None:
+    if arguments.config is None:
         return []
-    from roleml.cli.check.files import read
-    from roleml.shared.yml import YAMLError
+    from roleml.cli.check.files import read_or_refuse
 
-    try:
-        return list(read(config).actors)
-    except FileNotFoundError as error:
-        raise CommandError(f"{error.filename or config}: {error.strerror}") from error
-    except (YAMLError, TypeError, OSError) as error:
-        raise CommandError(str(error)) from error
+    return list(read_or_refuse(arguments.config).actors)

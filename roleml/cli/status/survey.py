@@ -16,7 +16,7 @@ __all__ = ["Backlog", "Sight", "Survey", "Surveyor"]
 
 _REQUESTS = re.compile(r"q\.(?P<actor>[^.]+)\.(?P<role>[^.@]+)\.(?P<kind>services|tasks)")
 _OWN = re.compile(r"q\.(?P<actor>[^.]+)\.@(?P<kind>alive|inbox|dead)")
-_COLUMNS = ["name", "messages_ready", "messages_unacknowledged", "consumers"]
+_COLUMNS = ["name", "messages_ready", "messages_unacknowledged"]
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Surveyor:
     """Looks again and again.
 
     Args:
-        actor: asks the others; it and whoever else ``own`` names is left out.
+        actor: asks the others, and is left out itself.
         api: of the broker's management pages, which know of queues, and who is there at all.
         expected: actors that should be there.
     """

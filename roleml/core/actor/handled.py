@@ -48,7 +48,6 @@ class Handled:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._durations: dict[tuple[str, str], Durations] = {}
-        self._done: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._last: Failed | None = None
 
@@ -56,7 +55,6 @@ class Handled:
         """A service, task or event was handled; ``began_s`` is of the clock ``time.perf_counter``."""
         seconds = time.perf_counter() - began_s
         with self._lock:
-            self._done[role] += 1
             durations = self._durations.get((role, channel))
             if durations is None:
                 durations = self._durations[role, channel] = Durations()
@@ -72,7 +70,8 @@ class Handled:
     def of(self, role: str) -> tuple[int, int]:
         """How many were handled by a role, and how many times it failed."""
         with self._lock:
-            return self._done[role], self._failures[role]
+            done = sum(each.number for (name, _), each in self._durations.items() if name == role)
+            return done, self._failures[role]
 
     def durations(self, role: str) -> dict[str, dict[str, Any]]:
         """Of each channel that a role has handled: the number, all seconds, and numbers by `BUCKETS_S`."""

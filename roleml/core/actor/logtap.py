@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from roleml.core.context import Context
+from roleml.core.logs import active_actor
 from roleml.shared.threads import shared_clock
 
 __all__ = ["LogBuffer", "tap"]
@@ -88,11 +88,7 @@ class _Tap(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING and record.name.startswith(MOVERS):
             return
-        try:
-            name = Context.active_context().profile.name
-        except RuntimeError:  # there is no actor any more, or not yet
-            return
-        buffer = self._buffers.get(name)
+        buffer = self._buffers.get(active_actor() or "")
         if buffer is not None:
             buffer.put(record)
 

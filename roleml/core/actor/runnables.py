@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 
 from roleml.core.actor.handled import Handled
 from roleml.core.context import Context
@@ -31,7 +31,6 @@ class Runnables:
         self._mailbox = mailbox
         self._handled = handled
         self._threads: dict[str, tuple[Runnable, threading.Thread]] = {}
-        self._released: set[str] = set()
         self._listeners: list[Callable[[str, BaseException | None], None]] = []
 
     def when_returned(self, listener: Callable[[str, BaseException | None], None]) -> None:
@@ -52,7 +51,7 @@ class Runnables:
                 role.run()
             except Exception as error:
                 failure = error
-                if name in self._released and isinstance(error, HandlerError):
+                if self._mailbox.is_released(name) and isinstance(error, HandlerError):
                     logger.info("run() of role %s ended: %s", name, error)
                 else:
                     self._handled.failed(name, f"{self._ctx.profile.name}/{name}.run()", error)
@@ -88,17 +87,8 @@ class Runnables:
         says_how = type(role).stop is not Runnable.stop
         if not says_how:
             thread.join(GRACE_S)
-        with nullcontext() if says_how else self._release(name):
+        # one that does not say how it is to be stopped waits for nobody's answer any more
+        with nullcontext() if says_how else self._mailbox.released(name):
             while thread.is_alive():
                 thread.join(patience.next_wait_s())
                 patience.report(logger, "waiting for run() of role %s to return", name)
-
-    @contextmanager
-    def _release(self, name: str) -> Iterator[None]:
-        """A role that does not say how it is to be stopped waits for nobody's answer any more."""
-        self._released.add(name)
-        try:
-            with self._mailbox.released(name):
-                yield
-        finally:
-            self._released.discard(name)

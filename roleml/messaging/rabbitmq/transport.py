@@ -632,9 +632,8 @@ class RabbitTransport(Transport):
 
     def _lost(self, actor: str, boot: str) -> None:
         if self._doubtful.pop((actor, boot), None) is not None:
-            self._ping(
-                actor
-            )  # it may have a successor already, which knows nothing of what the other one had
+            # it may have a successor already, which knows nothing of what the other one had
+            self._ping(actor)
             self._ask_what_became_of_requests(actor)
 
     def _gone(self, actor: str, why: str) -> None:
