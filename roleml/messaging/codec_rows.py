@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,7 +18,11 @@ from msgpack import ExtType
 
 from roleml.messaging.exceptions import DecodeError
 
-__all__ = ["Decoding", "Encoding", "Row", "Unsupported", "checked_shape", "paired"]
+__all__ = ["Decoding", "Encoding", "Row", "Unsupported", "checked_shape", "hashable", "paired"]
+
+
+#: A table of this many keys is soon made whatever they are; in a larger one, this many may have one hash.
+MANY_KEYS, MAX_ALIKE = 1000, 100
 
 
 class Unsupported(Exception):
@@ -79,7 +84,20 @@ def paired(parts: list[Any]) -> Iterable[tuple[Any, Any]]:
     """The (key, value) pairs of a list that alternates between the two."""
     if len(parts) % 2:
         raise DecodeError("a mapping has a key without a value")
-    return zip(parts[::2], parts[1::2], strict=True)
+    return zip(hashable(parts[::2]), parts[1::2], strict=True)
+
+
+def hashable(keys: list[Any]) -> list[Any]:
+    """The keys, once it is known that a table of them is soon made.
+
+    Integers of a stranger's choice, and tuples of them, may all have one hash, and a table of n such keys
+    takes n² steps.
+    """
+    if len(keys) > MANY_KEYS:
+        ((_, alike),) = Counter(map(hash, keys)).most_common(1)
+        if alike > MAX_ALIKE:
+            raise DecodeError(f"{alike} of {len(keys)} keys have the same hash")
+    return keys
 
 
 def checked_shape(shape: Any, itemsize: int, buffer: memoryview) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from roleml.messaging.codec_classes import CLASS_ROWS, row_of_class
-from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, paired
+from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, hashable, paired
 from roleml.messaging.exceptions import DecodeError
 
 __all__ = ["PLAIN", "find_row", "load_row", "pickle_row", "row_of"]
@@ -44,6 +44,16 @@ def _uuid(data: bytes | memoryview) -> UUID:
     return UUID(bytes=bytes(data))
 
 
+def _decimal(text: Any) -> Decimal:
+    if type(text) is not str:  # of an int, it would take steps in the square of its digits
+        raise DecodeError("a decimal is not a text")
+    return Decimal(text)
+
+
+def _date(year: Any, month: Any, day: Any) -> dt.date:
+    return dt.date(year, month, day)  # with one argument, pickle's, it would make days that there are not
+
+
 def _deque_parts(value: deque[Any], out: Encoding) -> Iterable[Any]:
     return [value.maxlen, *out.items(value)]
 
@@ -71,18 +81,18 @@ ROWS = (
     Row(2,  bytes,         lambda v, out: [out.blob(v)],         lambda p, src: bytes(src.blob(*p))),
     Row(3,  bytearray,     lambda v, out: [out.blob(v)],         lambda p, src: bytearray(src.blob(*p))),
     Row(4,  complex,       lambda v, _: [v.real, v.imag],        lambda p, _: complex(*p)),
-    Row(5,  Decimal,       lambda v, _: [str(v)],                lambda p, _: Decimal(*p)),
+    Row(5,  Decimal,       lambda v, _: [str(v)],                lambda p, _: _decimal(*p)),
     Row(6,  UUID,          lambda v, _: [v.bytes],               lambda p, src: _uuid(src.blob(*p))),
     # containers; msgpack has lists and, as long as the keys are plain, dicts
     Row(8,  tuple,         lambda v, out: out.items(v),          lambda p, _: tuple(p)),
-    Row(9,  set,           lambda v, out: out.items(v),          lambda p, _: set(p)),
-    Row(10, frozenset,     lambda v, out: out.items(v),          lambda p, _: frozenset(p)),
+    Row(9,  set,           lambda v, out: out.items(v),          lambda p, _: set(hashable(p))),
+    Row(10, frozenset,     lambda v, out: out.items(v),          lambda p, _: frozenset(hashable(p))),
     Row(11, deque,         _deque_parts,                         lambda p, _: deque(p[1:], p[0])),
     Row(12, dict,          lambda v, out: out.pairs(v),          lambda p, _: dict(paired(p))),
     Row(13, OrderedDict,   _state_dict_parts,                    _state_dict),
     Row(14, Counter,       lambda v, out: out.pairs(v),          lambda p, _: Counter(dict(paired(p)))),
     # moments; their tzinfo is a value of its own
-    Row(16, dt.date,       lambda v, _: _day(v),                 lambda p, _: dt.date(*p)),
+    Row(16, dt.date,       lambda v, _: _day(v),                 lambda p, _: _date(*p)),
     Row(17, dt.time,       _clock,                               lambda p, _: dt.time(*p[:5], fold=p[5])),
     Row(18, dt.datetime,   _moment,                              lambda p, _: dt.datetime(*p[:8], fold=p[8])),
     Row(19, dt.timedelta,  lambda v, _: [v.days, v.seconds, v.microseconds], lambda p, _: dt.timedelta(*p)),

@@ -172,6 +172,9 @@ FORGERIES = {
     "a buffer for nothing": [],
     "bytes made of a size": [tag(3), 10**12],
     "a codec by name": [tag(67), b"x", "idna"],
+    "a day that there is not": [tag(16), b"\x00\x00\x01\xff"],
+    "a decimal of a number": [tag(5), 1],
+    "a decimal of a large number": [tag(5), [tag(1), b"\x7f" * 4_000_000]],
     "a pickle": [tag(127), b"cos\nsystem\n(S'true'\ntR."],
 }
 
@@ -208,6 +211,37 @@ def test_nested_bytes_of_extension_types_are_not_parsed_again_and_again() -> Non
         data = msgpack.packb(msgpack.ExtType(8, data))
     with pytest.raises(DecodeError, match="has data of its own"):
         codec.decode(Body(data))
+
+
+def alike(n: int) -> list[Any]:
+    """As many different integers, all with one hash."""
+    values = [i * sys.hash_info.modulus + (1 << 80) for i in range(n)]
+    return [[tag(1), value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)] for value in values]
+
+
+MANY_ALIKE = alike(2_000)
+TABLES = {
+    "a set": [tag(9), *MANY_ALIKE],
+    "a frozenset": [tag(10), *MANY_ALIKE],
+    "a set of tuples": [tag(9), *([tag(8), each, "x"] for each in MANY_ALIKE)],
+    "a dict": [tag(12), *(part for each in MANY_ALIKE for part in (each, None))],
+    "an ordered dict": [tag(13), None, *(part for each in MANY_ALIKE for part in (each, None))],
+    "a counter": [tag(14), *(part for each in MANY_ALIKE for part in (each, 1))],
+}
+
+
+@pytest.mark.parametrize("form", TABLES.values(), ids=TABLES)
+def test_keys_that_were_chosen_for_their_hash_are_a_decode_error(form: Any) -> None:
+    with pytest.raises(DecodeError, match="2000 of 2000 keys have the same hash"):
+        codec.decode(forged(form))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [set(range(50_000)), {(i, -i): i for i in range(50_000)}, {float(i) for i in range(-9_000, 9_000)}],
+)
+def test_tables_that_are_just_large_are_read(value: Any) -> None:
+    assert codec.decode(codec.encode(value)) == value
 
 
 SIZES = {
