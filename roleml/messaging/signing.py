@@ -106,7 +106,9 @@ class Seals:
         if len(parts) != 4 or parts[0] != _VERSION or not parts[1].isascii() or not parts[1].isdigit():
             raise DecodeError("a signature cannot be read; do all actors have the same version of RoleML?")
         _, signed_ms, number, mac = parts
-        if not hmac.compare_digest(self._mac(envelope, signed_ms, number, _digest(body)), mac.encode()):
+        if not hmac.compare_digest(
+            self._mac(envelope, signed_ms, number, _digest(body)), mac.encode(errors="surrogatepass")
+        ):
             raise DecodeError(
                 f"a pickled object from {envelope.source[0]} is signed with another key, or was changed on "
                 f"its way; all actors need the same pickle_key_file (or {KEY_VARIABLE})"

@@ -92,7 +92,9 @@ def test_a_pickle_with_the_seal_of_another_key_is_not_read() -> None:
     assert ran == []
 
 
-@pytest.mark.parametrize("junk", ["1", "2.0.0.0", "1.x.y.z", "1.²..", "1.-5.a.b", "...", "1.1.1.ä"])
+@pytest.mark.parametrize(
+    "junk", ["1", "2.0.0.0", "1.x.y.z", "1.²..", "1.-5.a.b", "...", "1.1.1.ä", "1.1.1.\udc80"]
+)
 def test_junk_for_a_seal_is_not_read(junk: str) -> None:
     with pytest.raises(DecodeError):
         open_it(Seals(KEY), dataclasses.replace(CALL, seal=junk), CODEC.encode(Runs()))
