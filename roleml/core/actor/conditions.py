@@ -48,7 +48,8 @@ class Condition:
             return False
         try:
             return bool(OPERATORS[self.operator](args[self.name], self.value))
-        except (TypeError, ValueError):  # unordered types; arrays, which have no single truth
+        # unordered types; arrays and tensors, which have no single truth; decimals that are no numbers
+        except (TypeError, ValueError, RuntimeError, ArithmeticError):
             return False
 
 

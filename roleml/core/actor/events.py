@@ -380,8 +380,11 @@ class Events:
 
         def job(_: Started) -> None:
             try:
-                message = Message(*decode())
-            except (CodecError, TypeError) as e:
+                args, payloads = decode()
+                if not (isinstance(args, Mapping) and isinstance(payloads, Mapping)):
+                    raise TypeError("it is not a pair of args and payloads")
+                message = Message(args, payloads)
+            except (CodecError, TypeError, ValueError) as e:
                 logger.error("a message of %s cannot be read and was dropped: %s", origin, e)
                 return
             self._fan_out(Emission(origin, envelope.sequence, message))

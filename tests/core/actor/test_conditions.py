@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import operator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -88,6 +89,14 @@ def test_a_value_without_a_single_truth_does_not_match() -> None:
     assert not holds({"a": np.array([1, 2])}, {"a": 1})
     assert not holds({"a": np.array([1, 2])}, {"a__gt": 0})
     assert holds({"a": np.float32(2)}, {"a__gt": 1})
+
+
+@pytest.mark.parametrize("op", ["eq", "lt", "contains"])
+def test_a_tensor_or_a_decimal_that_is_no_number_does_not_match(op: str) -> None:
+    import torch
+
+    for value in (torch.tensor([1, 2]), Decimal("sNaN"), Decimal("NaN")):
+        assert not holds({"a": value}, {f"a__{op}": 3})
 
 
 @pytest.mark.parametrize(("key", "name"), [("a__b__gt", "a"), ("a__b__nonsense", "a"), ("__a__gt", "")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from concurrent.futures import TimeoutError as NotYet
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -604,6 +605,21 @@ def test_a_failing_handler_is_logged_with_its_source_and_later_messages_arrive(
     assert probe.next_args() == {"n": 1}
     wait_until(lambda: "role probe failed to handle E/emitter.news" in caplog.text)
     assert "cannot read" in caplog.text
+
+
+@pytest.mark.parametrize("content", [5, (1, 2), ([], []), ({}, {}, {}), ("ab", {}), {"a": 1, "b": 2}, None])
+def test_an_event_that_is_no_message_is_logged_and_later_ones_arrive(
+    actors: Actors, caplog: pytest.LogCaptureFixture, content: Any
+) -> None:
+    emitter, probe = Emitter(), Probe()
+    mailbox = actors.start("E", {"emitter": emitter})._mailbox
+    actors.start("P", {"probe": probe})
+    probe.subscribe(SOURCE, "news", probe.note, conditions={"n__ge": 0})
+    mailbox.publish(SOURCE, "news", 1, content, {})
+    emitter.news.emit({"n": Decimal("NaN")})
+    emitter.news.emit({"n": 1})
+    assert probe.next_args() == {"n": 1}
+    assert caplog.text.count("a message of E/emitter.news cannot be read and was dropped") == 1
 
 
 def test_handlers_start_in_the_order_of_emission(probe: Probe, emitter: Emitter) -> None:
