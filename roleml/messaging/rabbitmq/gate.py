@@ -14,6 +14,7 @@ from typing import Any
 
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.rabbitmq import names
+from roleml.messaging.rabbitmq.properties import UNREADABLE
 from roleml.messaging.rabbitmq.wire import MalformedError, envelope_of
 
 __all__ = ["MAX_HEADER_BYTES", "MAX_MESSAGE_BYTES", "Delivery", "Gate", "Reason", "RejectedError"]
@@ -22,6 +23,8 @@ __all__ = ["MAX_HEADER_BYTES", "MAX_MESSAGE_BYTES", "Delivery", "Gate", "Reason"
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_HEADER_BYTES = 8 << 10
 MAX_HEADERS = 64
+#: Characters of a message's own words that the log repeats.
+MAX_DETAIL = 300
 #: Reasons and sources of which the gate remembers that they were reported; a flood is only counted.
 REPORTED = 1000
 
@@ -47,7 +50,7 @@ class RejectedError(MalformedError):
     """A message was turned away at the gate."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason.value}: {detail}")
+        super().__init__(f"{reason.value}: {detail[:MAX_DETAIL]}")
         self.reason = reason
 
 
@@ -89,6 +92,8 @@ class Gate:
         """
         headers = delivery.headers
         kind = headers.get("kind")
+        if UNREADABLE in headers:
+            raise RejectedError(Reason.MALFORMED, str(headers[UNREADABLE]))
         sender = _sender(headers, "actor" if kind == "presence" else "from")
         self._check_user(delivery, sender)
         envelope = None

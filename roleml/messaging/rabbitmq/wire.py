@@ -14,6 +14,11 @@ from roleml.messaging.filters import Stamps
 __all__ = ["MalformedError", "envelope_of", "headers_of", "stamp_headers"]
 
 
+#: Of a text in the headers, and of ``actor/endpoint``: both end up in routing keys and short texts of AMQP,
+#: which have 255, and are remembered.
+MAX_TEXT_BYTES, MAX_ADDRESS_BYTES = 255, 240
+
+
 class MalformedError(ValueError):
     """The headers are not those of an envelope."""
 
@@ -67,6 +72,8 @@ def _text(headers: Mapping[str, Any], name: str) -> str:
     value = headers[name]
     if not isinstance(value, str):
         raise MalformedError(f"{name!r} is {type(value).__name__}, not text")
+    if len(value.encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
+        raise MalformedError(f"{name!r} is longer than {MAX_TEXT_BYTES} bytes")
     return value
 
 
@@ -74,6 +81,11 @@ def _address(headers: Mapping[str, Any], name: str) -> tuple[str, str]:
     actor, separator, endpoint = _text(headers, name).partition("/")
     if not separator or "/" in endpoint:
         raise ValueError(f"{name!r} is not actor/endpoint")
+    if (
+        len(actor.encode(errors="surrogatepass")) + len(endpoint.encode(errors="surrogatepass"))
+        > MAX_ADDRESS_BYTES
+    ):
+        raise ValueError(f"{name!r} is longer than {MAX_ADDRESS_BYTES} bytes")
     return actor, endpoint
 
 

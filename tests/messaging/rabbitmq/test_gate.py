@@ -11,6 +11,7 @@ from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import DecodeError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.gate import MAX_MESSAGE_BYTES, Delivery, Gate, Reason, RejectedError
+from roleml.messaging.rabbitmq.properties import UNREADABLE
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of
 
 CALL = Envelope(Kind.SERVICE, "1", ("alice", "boss"), ("bob", "worker"), "who")
@@ -87,10 +88,21 @@ def test_an_event_passes() -> None:
         (delivered(CALL, more={"from": 7}), Reason.MALFORMED),
         (delivered(CALL, more={"from": "alice"}), Reason.MALFORMED),
         (delivered(CALL, more={"id": None}), Reason.MALFORMED),
+        (delivered(CALL, more={"id": "x" * 256}), Reason.MALFORMED),
+        (delivered(CALL, more={"from": "alice/" + "x" * 300}), Reason.MALFORMED),
+        (delivered(CALL, more={"to": "bob/" + "\N{SNOWMAN}" * 90}), Reason.MALFORMED),
+        (delivered(CALL, headers={UNREADABLE: "they are nested"}), Reason.MALFORMED),
     ],
 )
 def test_a_message_is_rejected_for(delivery: Delivery, expected: Reason) -> None:
     assert reason(delivery) is expected
+
+
+def test_the_log_repeats_little_of_what_a_stranger_says() -> None:
+    delivery = Delivery(names.PRESENCE, "k", "alice", LOST | {"state": "x" * 100_000}, 0)
+    with pytest.raises(RejectedError) as raised:
+        Gate("bob", identity=True).check(delivery)
+    assert len(str(raised.value)) < 500
 
 
 def test_many_carbon_copies_are_no_large_header() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import struct
 from typing import Any
 
 import pika
+import pika.exceptions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roleml.messaging.rabbitmq.properties import Properties, decode_properties
+from roleml.messaging.rabbitmq.properties import MAX_DEPTH, UNREADABLE, Properties, decode_properties
 
 short = st.text(max_size=60)
 values: Any = st.recursive(
@@ -62,3 +65,54 @@ def test_bytes_that_are_no_text_stay_bytes() -> None:
 def test_a_text_that_is_too_long_says_so() -> None:
     with pytest.raises(ValueError, match="255 bytes"):
         Properties(headers={}, message_id="m" * 256, user_id="u").encode()
+
+
+def with_table(table: bytes, kind: str | None = None) -> bytes:
+    """Properties with these headers, a message id and a user; with a ``type`` they are not only our own."""
+    encoded = b"".join(pika.BasicProperties(headers={}, message_id="m", user_id="u", type=kind).encode())
+    return encoded[:2] + struct.pack(">I", len(table)) + table + encoded[6:]
+
+
+def lists(depth: int) -> bytes:
+    value = b"V"
+    for _ in range(depth):
+        value = b"A" + struct.pack(">I", len(value)) + value
+    return b"\1x" + value
+
+
+BAD_TABLES = {
+    "a time that no calendar has": b"\1xT" + struct.pack(">Q", 2**63),
+    "a time after the year 9999": b"\1xT" + struct.pack(">Q", 300_000_000_000),
+    "a fraction that is no number": b"\1xd" + struct.pack(">d", float("nan")),
+    "a fraction without end": b"\1xf" + struct.pack(">f", float("inf")),
+    "a type that there is not": b"\1x?",
+    "lists in lists": lists(MAX_DEPTH + 1),
+    "lists in lists without end": lists(5000),
+    "a text beyond its table": b"\1xS" + struct.pack(">I", 3) + b"ab",
+    "a list beyond its table": b"\1xA" + struct.pack(">I", 3) + b"t",
+    "a name alone": b"\1x",
+}
+
+
+@pytest.mark.parametrize("kind", [None, "of another library"])
+@pytest.mark.parametrize("table", BAD_TABLES.values(), ids=BAD_TABLES)
+def test_headers_that_pika_cannot_read_are_noted_and_nothing_else_is_lost(
+    table: bytes, kind: str | None
+) -> None:
+    properties = decode_properties(with_table(b"\1a" + b"t\1" + table, kind))
+    assert set(properties.headers) == {UNREADABLE}
+    assert (properties.message_id, properties.user_id, properties.type) == ("m", "u", kind)
+
+
+def test_headers_of_a_sane_depth_are_read() -> None:
+    properties = decode_properties(with_table(lists(MAX_DEPTH) + b"\1tT" + struct.pack(">Q", 86_400)))
+    assert properties.headers["t"] == dt.datetime(1970, 1, 2, tzinfo=dt.timezone.utc)
+    assert "[" * MAX_DEPTH + "None" in repr(properties.headers["x"])
+
+
+def test_properties_that_are_cut_short_end_the_connection() -> None:
+    for kind in (None, "of another library"):
+        encoded = with_table(b"\1xt\1", kind)
+        for size in (0, 1, 2, 5):
+            with pytest.raises(pika.exceptions.InvalidFrameError):
+                decode_properties(encoded[:size])
