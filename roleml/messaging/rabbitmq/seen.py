@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Seen"]
+__all__ = ["Seen", "owned"]
 
 REMEMBERED = 20_000
+
+
+def owned(actor: str, id: str | bytes) -> str:
+    """An id together with who made it up: nobody can use up the ids of others, which are easily guessed."""
+    return f"{actor}/{id!r}"
 
 
 class Seen:
@@ -20,10 +25,8 @@ class Seen:
     def __contains__(self, message_id: str) -> bool:
         return message_id in self._ids
 
-    def first_time(self, message_id: str | None) -> bool:
-        """Whether this id is new. A message without one always is."""
-        if message_id is None:
-            return True
+    def first_time(self, message_id: str) -> bool:
+        """Whether this id is new."""
         if message_id in self._ids:
             return False
         self._ids.add(message_id)

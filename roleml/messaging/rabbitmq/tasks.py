@@ -42,7 +42,7 @@ class Held:
 
 
 class TaskLedger:
-    """The tasks of one actor process."""
+    """The tasks of one actor process. Ids are those of `owned`: of a task and who asked for it."""
 
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}

@@ -17,7 +17,7 @@ from typing import Any
 from roleml.messaging.codec import Body
 from roleml.messaging.exceptions import DecodeError
 from roleml.messaging.rabbitmq.assembly import Assembly
-from roleml.messaging.rabbitmq.seen import Seen
+from roleml.messaging.rabbitmq.seen import Seen, owned
 from roleml.messaging.transport import Arriving
 
 __all__ = [
@@ -110,6 +110,7 @@ class Transfers:
         transfer_id, index = headers.get("transfer"), headers.get("index")
         if not isinstance(transfer_id, str) or not isinstance(index, int):
             raise TransferError("a chunk has no transfer id or no index", [tag])
+        transfer_id = owned(source, transfer_id)
         if transfer_id in self._given_up:
             raise TransferError(f"a transfer from {source} was given up before", [tag])
         arrival = self._arrivals.get(transfer_id)
@@ -118,7 +119,7 @@ class Transfers:
         arrival.tags.append(tag)
         if index < arrival.next_index:
             return
-        if index > arrival.next_index or headers.get("crc") != checksum(chunk) or arrival.source != source:
+        if index > arrival.next_index or headers.get("crc") != checksum(chunk):
             del self._arrivals[transfer_id]
             self._given_up.first_time(transfer_id)
             what = "damaged" if index == arrival.next_index else f"out of order, {arrival.next_index} was due"
@@ -133,8 +134,8 @@ class Transfers:
         Raises:
             TransferError: something is missing.
         """
-        arrival = self._arrivals.pop(str(headers.get("transfer")), None)
-        if arrival is None or arrival.source != source:
+        arrival = self._arrivals.pop(owned(source, str(headers.get("transfer"))), None)
+        if arrival is None:
             raise TransferError(f"{source} refers to a transfer that never came, or was given up", [])
         if len(arrival.data) != headers.get("size"):
             size = headers.get("size")

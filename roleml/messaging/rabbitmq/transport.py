@@ -26,7 +26,7 @@ from roleml.messaging.rabbitmq.consuming import Consumer, UploadQueue
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
-from roleml.messaging.rabbitmq.seen import Seen
+from roleml.messaging.rabbitmq.seen import Seen, owned
 from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
 from roleml.messaging.rabbitmq.topology import Endpoint
 from roleml.messaging.rabbitmq.transfers import (
@@ -281,8 +281,10 @@ class RabbitTransport(Transport):
         )
         if envelope.kind is Kind.SERVICE:
             message.expires_s = SERVICE_EXPIRES_S
-        elif envelope.kind is Kind.RESULT and envelope.id in self._ledger:
-            message.on_confirm = lambda: self._task_answered(envelope.id)
+        elif (
+            envelope.kind is Kind.RESULT and (task := owned(envelope.target[0], envelope.id)) in self._ledger
+        ):
+            message.on_confirm = lambda: self._task_answered(task)
         return message
 
     def _upload(
@@ -402,7 +404,7 @@ class RabbitTransport(Transport):
         text = f"the request for {where} was lost, with the broker or with an earlier process of {self.name}"
         for line in body.decode("ascii", "replace").splitlines()[:QUESTIONS]:
             request_id, _, endpoint = line.partition(" ")
-            if request_id not in self._known:
+            if owned(envelope.source[0], request_id) not in self._known:
                 source = (envelope.source[0], endpoint)
                 request = Envelope(envelope.kind, request_id, source, envelope.target, envelope.channel)
                 self._fail(request, text)
@@ -424,7 +426,7 @@ class RabbitTransport(Transport):
             elif envelope is None:
                 transfers.give_up()
                 transfers.take(headers.get("from", ""), headers, body, method.delivery_tag)
-            elif not self._seen.first_time(properties.message_id):
+            elif not self._is_new(envelope, properties.message_id):
                 logger.debug("%s: message %s came again", self.name, properties.message_id)
             elif "question" in headers:
                 self._answer_question(envelope, body)
@@ -435,9 +437,12 @@ class RabbitTransport(Transport):
         except (MalformedError, DecodeError) as e:
             self._rejected("message", properties, e)
 
+    def _is_new(self, envelope: Envelope, message_id: str | None) -> bool:
+        return message_id is None or self._seen.first_time(owned(envelope.source[0], message_id))
+
     def _take_whole(self, envelope: Envelope, headers: Any, body: bytes, transfers: Transfers) -> None:
         if envelope.kind is Kind.CONTROL:
-            self._known.first_time(envelope.id)
+            self._known.first_time(owned(envelope.source[0], envelope.id))
         elif envelope.kind is Kind.RESULT:
             self._asked.pop(envelope.id, None)
         try:
@@ -448,7 +453,7 @@ class RabbitTransport(Transport):
             self._hand_over(envelope, frame)
 
     def _take_service(self, envelope: Envelope, headers: Any, body: bytes, *, redelivered: bool) -> None:
-        self._known.first_time(envelope.id)
+        self._known.first_time(owned(envelope.source[0], envelope.id))
         if redelivered and self._consumer.generation == 1:
             # An earlier process of this actor had it; whether it began to serve it, nobody knows any more.
             where = f"{'/'.join(envelope.target)}.{envelope.channel}"
@@ -462,7 +467,11 @@ class RabbitTransport(Transport):
     def _fence(self, source: str, headers: Any) -> None:
         """Find out whether the payload of a parked request is on its way, or lost: see `Uploads.fenced`."""
         upload_id, size = str(headers["transfer"]), headers.get("size")
-        if self._receiver is None or not self._parked.waits_for(upload_id) or not isinstance(size, int):
+        if (
+            self._receiver is None
+            or not self._parked.waits_for(upload_id, f"{source}/")
+            or not isinstance(size, int)
+        ):
             return
         mine = {
             "kind": "chunk",
@@ -522,8 +531,8 @@ class RabbitTransport(Transport):
         *,
         redelivered: bool,
     ) -> None:
-        generation, crashes = self._task_generation, headers.get("crashes", 0)
-        decision = self._ledger.decide(envelope.id, redelivered=redelivered, crashes=crashes)
+        generation, crashes, task = self._task_generation, _crashes_in(headers), _task_of(envelope)
+        decision = self._ledger.decide(task, redelivered=redelivered, crashes=crashes)
         if decision is Decision.COUNT:
             # The copy follows behind what waits already; its chunks, if any, stay where they are.
             again = Outgoing(names.CALL, names.call_key(envelope), headers | {"crashes": crashes + 1}, body)
@@ -533,7 +542,7 @@ class RabbitTransport(Transport):
             return
         frame, tags = _frame(envelope, headers, body, transfers)
         if decision in (Decision.RUN, Decision.HOLD):
-            self._ledger.hold(envelope.id, [tag, *tags], generation)
+            self._ledger.hold(task, [tag, *tags], generation)
         elif decision is Decision.SET_ASIDE:
             # only then is it as safe there as it was here
             kept = partial(self._consumer.ack_tasks, [tag, *tags], generation)
@@ -597,12 +606,12 @@ class RabbitTransport(Transport):
             answer = dataclasses.replace(envelope, answer=Answer.FAILURE)
             self._receiver.deliver(answer, Codec().encode(failure.parts()))
 
-    def _task_answered(self, task_id: str) -> None:
+    def _task_answered(self, task: str) -> None:
         """The result of a task is safe with the broker: now the task itself may go."""
-        self._consuming.post(lambda: self._finish_task(task_id))
+        self._consuming.post(lambda: self._finish_task(task))
 
-    def _finish_task(self, task_id: str) -> None:
-        held = self._ledger.finish(task_id)
+    def _finish_task(self, task: str) -> None:
+        held = self._ledger.finish(task)
         if held is not None:
             self._consumer.ack_tasks(held.tags, held.generation)
 
@@ -648,6 +657,17 @@ class RabbitTransport(Transport):
         receiver = self._receiver
         if receiver is not None:
             receiver.presence(actor, Presence.DOWN)
+
+
+def _task_of(envelope: Envelope) -> str:
+    return owned(envelope.source[0], envelope.id)
+
+
+def _crashes_in(headers: Any) -> int:
+    crashes = headers.get("crashes", 0)
+    if type(crashes) is not int or crashes < 0:
+        raise MalformedError("'crashes' is not a count")
+    return crashes
 
 
 def _fence_in(headers: Any) -> tuple[str, str, int]:

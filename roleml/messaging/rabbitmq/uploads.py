@@ -18,7 +18,7 @@ from typing import Any
 
 from roleml.messaging.envelope import Address, Envelope
 from roleml.messaging.rabbitmq.assembly import Assembly
-from roleml.messaging.rabbitmq.seen import Seen
+from roleml.messaging.rabbitmq.seen import Seen, owned
 from roleml.messaging.rabbitmq.transfers import STALLED_S, TransferError, checksum
 from roleml.messaging.transport import Arriving
 
@@ -69,13 +69,14 @@ class Uploads:
         upload_id, index = headers.get("transfer"), headers.get("index")
         if not isinstance(upload_id, str) or not isinstance(index, int):
             raise TransferError("a chunk has no transfer id or no index", [])
+        upload_id = owned(source, upload_id)
         if upload_id in self._over:
             return []
         upload = self._uploads.setdefault(upload_id, Upload(source))
         upload.last_s = time.monotonic()
         if index < upload.next_index or upload.failed is not None:
             return []
-        if index > upload.next_index or headers.get("crc") != checksum(chunk) or upload.source != source:
+        if index > upload.next_index or headers.get("crc") != checksum(chunk):
             what = "damaged" if index == upload.next_index else f"out of order, {upload.next_index} was due"
             upload.failed = f"chunk {index} of an upload from {source} is {what}"
             return _released(upload)
@@ -97,6 +98,7 @@ class Uploads:
         Raises:
             TransferError: it will never be complete.
         """
+        upload_id = owned(source, upload_id)
         if upload_id in self._over:
             raise TransferError(f"{source} refers to an upload that was given up", [])
         upload = self._uploads.setdefault(upload_id, Upload(source))
@@ -108,13 +110,13 @@ class Uploads:
             return None
         data = upload.data
         self._count(upload_id, upload)
-        if len(data) > size or upload.source != source:
+        if len(data) > size:
             raise TransferError(f"{source} sent {len(data)} bytes instead of {size}", [])
         return data.frame()
 
-    def when_changed(self, upload_id: str, callback: Callable[[], None]) -> None:
+    def when_changed(self, upload_id: str, source: str, callback: Callable[[], None]) -> None:
         """Have ``callback`` returned by whatever comes next for that upload."""
-        self._uploads[upload_id].waiting.append(callback)
+        self._uploads[owned(source, upload_id)].waiting.append(callback)
 
     def fenced(self, upload_id: str, source: str, size: int) -> list[Callable[[], None]]:
         """What came through the queue of uploads behind everything that was sent before a request for it.
@@ -122,6 +124,7 @@ class Uploads:
         Chunks are routed before their request, so what has not come now was lost: nobody here was connected
         when it was sent. Returns what waited for it.
         """
+        upload_id = owned(source, upload_id)
         if upload_id in self._over:
             return []
         upload = self._uploads.setdefault(upload_id, Upload(source))
@@ -168,6 +171,11 @@ class _Parked:
     headers: Mapping[str, Any]
     body: bytes
 
+    @property
+    def source(self) -> str:
+        """As its chunks name it."""
+        return f"{self.envelope.source[0]}/"
+
 
 class ParkedRequests:
     """Keeps the requests of one actor in order while payloads of some are still coming."""
@@ -186,10 +194,12 @@ class ParkedRequests:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
-    def waits_for(self, upload_id: str) -> bool:
+    def waits_for(self, upload_id: str, source: str) -> bool:
         """Whether a request for this payload is parked, also behind others."""
         return any(
-            parked.headers.get("transfer") == upload_id for queue in self._queues.values() for parked in queue
+            parked.headers.get("transfer") == upload_id and parked.source == source
+            for queue in self._queues.values()
+            for parked in queue
         )
 
     def take(self, envelope: Envelope, headers: Mapping[str, Any], body: bytes) -> None:
@@ -219,7 +229,7 @@ class ParkedRequests:
                     continue
                 if frame is None:
                     upload_id = str(parked.headers["transfer"])
-                    self._uploads.when_changed(upload_id, lambda: self._advance(pair))
+                    self._uploads.when_changed(upload_id, parked.source, lambda: self._advance(pair))
                     return
             queue.popleft()
             self._deliver(parked.envelope, frame if frame is not None else b"")
@@ -229,4 +239,4 @@ class ParkedRequests:
         size = parked.headers.get("size")
         if not isinstance(size, int):
             raise TransferError("a request does not tell the size of its payload", [])
-        return self._uploads.use(str(parked.headers["transfer"]), f"{parked.envelope.source[0]}/", size)
+        return self._uploads.use(str(parked.headers["transfer"]), parked.source, size)

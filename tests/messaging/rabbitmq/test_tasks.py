@@ -3,6 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roleml.messaging.rabbitmq.seen import owned
 from roleml.messaging.rabbitmq.tasks import MAX_CRASHES, Decision, TaskLedger
 
 
@@ -32,6 +33,11 @@ def test_a_finished_task_that_comes_again_is_dropped() -> None:
     ledger.hold("t", [1], generation=1)
     ledger.finish("t")
     assert ledger.decide("t", redelivered=True, crashes=0) is Decision.DROP
+
+
+def test_an_id_belongs_to_who_made_it_up() -> None:
+    assert owned("alice", "1") != owned("mallory", "1")
+    assert owned("a", "b/c") != owned("a/b", "c")
 
 
 class Broker:

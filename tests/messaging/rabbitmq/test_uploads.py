@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roleml.messaging.envelope import Envelope, Kind
-from roleml.messaging.rabbitmq.transfers import TransferError, checksum
+from roleml.messaging.rabbitmq.transfers import TransferError, Transfers, checksum
 from roleml.messaging.rabbitmq.uploads import ParkedRequests, Uploads
 
 
@@ -116,7 +116,7 @@ def test_a_payload_that_has_not_come_before_the_fence_was_lost() -> None:
     actor = Actor()
     actor.request("1", upload="u", size=4)
     actor.request("2")  # behind it
-    assert actor.requests.waits_for("u")
+    assert actor.requests.waits_for("u", "you/")
     run(actor.uploads.fenced("u", "you/", 4))
     assert actor.failed == ["1: the payload from you/ was sent while this actor was not connected"]
     assert actor.got == [("2", b"small")]
@@ -137,20 +137,43 @@ def test_a_payload_of_a_request_behind_another_is_lost_as_well() -> None:
     actor = Actor()
     actor.request("1", upload="u", size=4)
     actor.request("2", upload="v", size=4)
-    assert actor.requests.waits_for("v")
+    assert actor.requests.waits_for("v", "you/")
     run(actor.uploads.fenced("v", "you/", 4))
     assert not actor.failed
     run(actor.uploads.fenced("u", "you/", 4))
     assert [text[0] for text in actor.failed] == ["1", "2"]
-    assert not actor.requests.waits_for("v")
+    assert not actor.requests.waits_for("v", "you/")
 
 
 def test_a_fence_behind_a_whole_payload_changes_nothing() -> None:
     actor = Actor()
     actor.chunk(0, b"ab", uses=2)
     actor.request("1", upload="u", size=2)
-    assert not actor.requests.waits_for("u")
+    assert not actor.requests.waits_for("u", "you/")
     run(actor.uploads.fenced("u", "you/", 2))
     actor.request("2", upload="u", size=2)
     assert actor.got == [("1", b"ab"), ("2", b"ab")]
     assert actor.uploads.fenced("u", "you/", 2) == []
+
+
+def test_a_chunk_of_another_sender_under_the_same_id_harms_no_upload() -> None:
+    """Whoever shares an upload with others knows its id."""
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.chunk(0, b"ab")
+    run(actor.uploads.take("mallory/", chunk(1, b"xx"), b"xx"))
+    run(actor.uploads.take("mallory/", chunk(0, b"xx"), b"xx"))
+    actor.chunk(1, b"cd")
+    assert actor.got == [("1", b"abcd")]
+    assert not actor.failed
+
+
+def test_a_chunk_of_another_sender_under_the_same_id_harms_no_transfer() -> None:
+    transfers = Transfers()
+    transfers.take("you/", chunk(0, b"ab"), b"ab", 1)
+    with pytest.raises(TransferError, match="out of order"):
+        transfers.take("mallory/", chunk(1, b"xx"), b"xx", 2)
+    transfers.take("you/", chunk(1, b"cd"), b"cd", 3)
+    arrival = transfers.finish("you/", {"transfer": "u", "size": 4})
+    assert bytes(arrival.data.frame()) == b"abcd"
+    assert arrival.tags == [1, 3]
