@@ -202,6 +202,14 @@ def no_role(_: Path) -> None:
     RoleStatusManager().ctrl("trainr")
 
 
+def no_checkpoints(_: Path) -> None:
+    actors = Actors()
+    try:
+        actors.make("server", resume=True)
+    finally:
+        actors.stop()
+
+
 TRAINER = "{class: application.Trainer, options: {rounds: 3}, impl: {model: {class: builtins.dict}}}"
 
 #: by code, something that raises the error in a folder with the module `application`
@@ -218,6 +226,7 @@ PROVOKED: dict[str, Callable[[Path], Any]] = {
     "RML-R012": with_pair(lambda server, actor, _: server.ctx.contacts.get_actor_profile("clinet1")),
     "RML-R013": left_out,
     "RML-R014": unmergeable,
+    "RML-R015": no_checkpoints,
     "RML-C001": configured("name: my client"),
     "RML-C002": configured("roles: {}"),
     "RML-C003": configured("naem: client1\nname: client1"),

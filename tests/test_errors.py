@@ -41,6 +41,7 @@ RML-R011 StatusTransferCallbackError
 RML-R012 ActorNotFoundError
 RML-R013 MergerTimeoutError
 RML-R014 MergingFailedError
+RML-R015 CheckpointError
 RML-C001 ConfigError
 RML-C002 MissingKeyError
 RML-C003 UnknownKeyError

@@ -237,6 +237,16 @@ def add_arguments(parser: argparse.ArgumentParser, *, profiling_entries: int = D
         help="message broker, such as amqp://user:password@host/vhost; goes before the environment variable "
         "ROLEML_BROKER, which goes before the configuration",
     )
+    add(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep checkpoints there, one file for each actor, instead of in the configured folder",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint; an actor that has none yet begins anew",
+    )
     add("-p", "--profiling", action="store_true", help="record a trace with viztracer")
     add(
         "-ps",
@@ -288,5 +298,11 @@ def profiling_of(arguments: argparse.Namespace) -> Profiling | None:
 
 def with_arguments(launch: Launch, arguments: argparse.Namespace) -> Launch:
     """The launch as the common options want it."""
-    changed = launch.changed(workdir=arguments.workdir, src=arguments.src)
+    changed = launch.changed(
+        workdir=arguments.workdir,
+        src=arguments.src,
+        # starts here, not at the actor's working directory
+        checkpoint=None if arguments.checkpoint is None else os.path.abspath(arguments.checkpoint),
+        resume=arguments.resume or None,
+    )
     return replace(changed, broker=arguments.broker, profiling=profiling_of(arguments))

@@ -38,6 +38,7 @@ class Envelope:
     ``id`` names the conversation: answers carry the id of what they answer. A ``CONTROL`` without an id wants
     no answer. ``sequence`` counts the messages of one event channel, from 1. ``seal`` is the signature of a
     message that needs one. ``trace`` is the ``traceparent`` of W3C Trace Context, where calls are traced.
+    ``key`` is what the caller of a task calls it: two tasks of one caller, target, channel and key are one.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Envelope:
     answer: Answer | None = None
     seal: str = ""
     trace: str = ""
+    key: str = ""
 
 
 class FailureKind(Enum):

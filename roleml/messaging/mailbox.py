@@ -60,6 +60,8 @@ class Request:
     channel: str
     content: Any
     trace: str = ""
+    id: str = ""
+    key: str = ""
 
 
 Job = Callable[[], Any]
@@ -199,28 +201,34 @@ class Mailbox:
             pending.wait()
             return pending.value()
 
-    def submit(self, source: Address, target: Address, channel: str, content: Any) -> Pending:
+    def submit(self, source: Address, target: Address, channel: str, content: Any, key: str = "") -> Pending:
         """Ask for one task; returns when it was accepted, raises what prevented that, as :meth:`call` does.
 
         Where the transport keeps tasks, an actor that is away accepts when it is back.
         """
         if target[0] != self.name:
-            (pending,) = self.post(Kind.TASK, source, [target], channel, content)
+            (pending,) = self.post(Kind.TASK, source, [target], channel, content, key)
             pending.wait_accepted()
             if pending.refused:
                 pending.value()
             return pending
         self._count(Kind.TASK, source, target, channel)
         with self._asking(Kind.TASK, source, [target], channel) as trace:
-            job = self._admit(Request(Kind.TASK, source, target, channel, content, trace))
-        pending = self._new(Kind.TASK, source, target, channel)
+            pending = self._new(Kind.TASK, source, target, channel)
+            job = self._admit(Request(Kind.TASK, source, target, channel, content, trace, pending.id, key))
         self._keep([pending])
         pending.accept()
         self._lanes.submit((source, target), lambda started: self._work_locally(pending, job, started))
         return pending
 
     def post(
-        self, kind: Kind, source: Address, targets: Sequence[Address], channel: str, content: Any
+        self,
+        kind: Kind,
+        source: Address,
+        targets: Sequence[Address],
+        channel: str,
+        content: Any,
+        key: str = "",
     ) -> list[Pending]:
         """Ask several targets the same at once, without waiting; the content is encoded and sent once.
 
@@ -228,7 +236,7 @@ class Mailbox:
             EncodeError: the content cannot travel. Nothing was sent.
         """
         with self._asking(kind, source, targets, channel) as trace:
-            return self._post(kind, source, targets, channel, content, trace)
+            return self._post(kind, source, targets, channel, content, trace, key)
 
     def _asking(
         self, kind: Kind, source: Address, targets: Sequence[Address], channel: str
@@ -245,6 +253,7 @@ class Mailbox:
         channel: str,
         content: Any,
         trace: str,
+        key: str = "",
     ) -> list[Pending]:
         pendings = [self._new(kind, source, target, channel) for target in targets]
         for target in targets:
@@ -254,11 +263,14 @@ class Mailbox:
         self._watch({pending.target[0] for pending in remote})
         self._keep(pendings)
         if body is not None:
-            envelopes = [Envelope(kind, p.id, source, p.target, channel, trace=trace) for p in remote]
+            envelopes = [
+                Envelope(kind, p.id, source, p.target, channel, trace=trace, key=key) for p in remote
+            ]
             self._send(envelopes, body)
         for pending in pendings:
             if pending.target[0] == self.name:
-                self._post_locally(pending, Request(kind, source, pending.target, channel, content, trace))
+                request = Request(kind, source, pending.target, channel, content, trace, pending.id, key)
+                self._post_locally(pending, request)
         return pendings
 
     def _new(self, kind: Kind, source: Address, target: Address, channel: str) -> Pending:
@@ -362,7 +374,9 @@ class Mailbox:
         try:
             content = self._opener(envelope, body)()
             source, target, channel = envelope.source, envelope.target, envelope.channel
-            request = Request(envelope.kind, source, target, channel, content, envelope.trace)
+            request = Request(
+                envelope.kind, source, target, channel, content, envelope.trace, envelope.id, envelope.key
+            )
             del body, content
             job = self._admit(request)
             if envelope.kind is Kind.TASK:

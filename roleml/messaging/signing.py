@@ -141,6 +141,7 @@ class Seals:
             envelope.answer.value if envelope.answer else "",
             signed_ms,
             number,
+            *filter(None, (envelope.key,)),
         )
         mac = hmac.new(self._key, digestmod=hashlib.sha256)
         for text in said:  # each with its length, so that none can pass for a part of its neighbour

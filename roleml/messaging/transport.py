@@ -129,6 +129,12 @@ class Transport(ABC):
     def open(self, endpoint: str) -> None:  # noqa: B027  # only where tasks are kept is there something to do
         """The bound endpoint is in service: where tasks are kept, those for it begin to arrive only now."""
 
+    def forgive(self, tasks: Iterable[str]) -> None:  # noqa: B027  # only where tasks are kept
+        """Before :meth:`start`: these tasks did not end the last process; something else did.
+
+        Where tasks are kept, one that ends process after process is set aside in the end.
+        """
+
     @abstractmethod
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         """Accept none any more; an unknown endpoint is ignored.

@@ -95,6 +95,9 @@ class SimulatedTransport(Transport):
     def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
         self._transport.bind(endpoint, services, tasks)
 
+    def forgive(self, tasks: Iterable[str]) -> None:
+        self._transport.forgive(tasks)
+
     def open(self, endpoint: str) -> None:
         self._transport.open(endpoint)
 

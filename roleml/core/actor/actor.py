@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from roleml.core.actor.calls import Calls
+from roleml.core.actor.checkpoints import Checkpoints
 from roleml.core.actor.elements import ElementInstance, Elements
 from roleml.core.actor.events import Events, Handler
 from roleml.core.actor.failures import describe
@@ -57,8 +58,11 @@ class BaseActor:
         handshakes: actors to greet now; each must be there.
         log_remote: whether whoever subscribes to the event ``log`` of the native role gets this actor's log.
         tracing: whether OpenTelemetry gets a span for each service and task, here and where it is served.
+        checkpoint: a folder for checkpoints; without one, none are made. Relative to `context.workdir`.
+        resume: whether roles go on from the last checkpoint there, if there is one.
 
     Raises:
+        CheckpointError: there is a checkpoint, and without `resume`; or it cannot be used.
         ValueError: a name, the broker's URL or the key is not valid, or pickles need a key and there is none.
         MsgConnectionError: the broker is not there, or has an actor of this name.
         HandshakeError: one of ``handshakes`` did not answer.
@@ -76,6 +80,8 @@ class BaseActor:
         install_role: Callable[[BaseActor, str, Any], type[Role]] | None = None,
         log_remote: bool = True,
         tracing: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> None:
         check_name("actor", context.profile.name)
         in_process = broker.startswith(("embedded:", "disabled:"))
@@ -105,8 +111,15 @@ class BaseActor:
 
             mailbox.trace_with(OpenTelemetryTracing())
         self._elements = Elements(context.workdir)
+        self._checkpoints = Checkpoints(
+            None if checkpoint is None else os.path.join(context.workdir, checkpoint),
+            context.profile.name,
+            self._roles,
+            self._elements,
+            resume=resume,
+        )
         handled = Handled()
-        self._calls = Calls(context, mailbox, self.role_status_manager, handled)
+        self._calls = Calls(context, mailbox, self.role_status_manager, handled, self._checkpoints)
         self._group_calls = GroupCalls(self._calls, mailbox, collective)
         self._events = Events(context, mailbox, self.role_status_manager, handled)
         self._following = Following(context, mailbox, self._events)
@@ -133,6 +146,7 @@ class BaseActor:
             self.role_status_manager.add_callback(status, react)
 
         Context.set_active_context(context)
+        mailbox.transport.forgive(self._checkpoints.survived)
         mailbox.start()
         try:
             self._greet(handshakes)
@@ -291,9 +305,11 @@ class BaseActor:
                 )
             self._running = True
             self.logger.info("actor starts running")
+            self._checkpoints.start()
             for control in list(self.role_status_manager.ctrls.values()):
                 if control.is_declared_only:
                     control.ready()
+            self._calls.started()
         self._mailbox.transport.announce(Presence.READY)
 
     def run(self) -> None:
@@ -368,6 +384,7 @@ class BaseActor:
     def _role_starting(self, name: str, old: Status) -> None:
         with self.ctx.activate():
             self._elements.apply_defaults(name)
+            self._checkpoints.restore(name)
             self._following.start(name)
 
     def _role_ready(self, name: str, old: Status) -> None:
@@ -396,15 +413,24 @@ class BaseActor:
                 plugin = getattr(type(role), attribute_name)
                 setattr(role, attribute_name, plugin.bind(role, attribute_name))
 
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether checkpoints are made."""
+        return self._checkpoints.enabled
+
+    def save_checkpoint(self) -> None:
+        """See :meth:`roleml.core.role.base.Role.save_checkpoint`."""
+        self._checkpoints.save()
+
     # what roles do, each on behalf of the role `name` (which need not exist for calls)
 
     def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any:
         return self._calls.call(name, target, channel_name, message)
 
     def call_task(
-        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message
+        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message, key: str = ""
     ) -> TaskInvocation:
-        return self._calls.call_task(name, target, channel_name, message)
+        return self._calls.call_task(name, target, channel_name, message, key)
 
     def call_group(
         self, name: str, group: Iterable[RoleInstanceID], channel_name: str, **options: Any

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from roleml.core.actor.checkpoints import Checkpoints
 from roleml.core.actor.failures import at_caller, of_handler
 from roleml.core.actor.handled import Handled
+from roleml.core.actor.once import TaskName
 from roleml.core.actor.status import RoleStatusManager
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.base import Role
+from roleml.core.role.channels import MARK
 from roleml.core.role.exceptions import (
     CallerError,
     ChannelNotFoundError,
@@ -80,12 +84,21 @@ class Invocation(TaskInvocation):
 class Calls:
     """The calls of an actor's roles, and those made to them."""
 
-    def __init__(self, ctx: Context, mailbox: Mailbox, statuses: RoleStatusManager, handled: Handled) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        mailbox: Mailbox,
+        statuses: RoleStatusManager,
+        handled: Handled,
+        checkpoints: Checkpoints,
+    ) -> None:
         self._ctx = ctx
         self._mailbox = mailbox
         self._statuses = statuses
         self._handled = handled
+        self._checkpoints = checkpoints
         self._roles: dict[str, Role] = {}
+        self._starting = True
         mailbox.serve(Kind.SERVICE, lambda request: self._accept(request, "service"))
         mailbox.serve(Kind.TASK, lambda request: self._accept(request, "task"))
 
@@ -96,6 +109,10 @@ class Calls:
     def add_role(self, name: str, role: Role) -> None:
         self._roles[name] = role
         self._mailbox.transport.bind(name, type(role).services, type(role).tasks)
+
+    def started(self) -> None:
+        """All roles that the actor began with are there: who is missing now does not come."""
+        self._starting = False
 
     def open_role(self, name: str) -> None:
         """The role is ready: tasks that wait for it may come."""
@@ -141,12 +158,12 @@ class Calls:
             raise at_caller(e)  # noqa: B904  # it has its cause
 
     def call_task(
-        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message
+        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message, key: str = ""
     ) -> Invocation:
         instance, channel = self.resolve(target), to_standardized_name(channel_name)
         self._log("calling task", instance, channel, message)
         try:
-            pending = self._mailbox.submit(self.address(name), instance, channel, message)
+            pending = self._mailbox.submit(self.address(name), instance, channel, message, key)
         except Exception as e:  # noqa: BLE001  # translated, whatever it is
             raise at_caller(e)  # noqa: B904  # it has its cause
         return self.invocation(pending)
@@ -179,7 +196,17 @@ class Calls:
         args, payloads = _parts(request.content, where)
         ticket = self._admit(name)
         self._log(f"serving {kind} for {source}:", role.id, request.channel, request.content)
-        return lambda: self._run(ticket, getattr(role, attribute_name), where, source, args, payloads)
+        handler = getattr(role, attribute_name)
+        save = self._checkpoints.enabled and getattr(handler, MARK).checkpoint
+
+        def work() -> Any:
+            return handler(source, args, payloads)
+
+        if save or request.key:
+            key = request.key or request.id
+            task = TaskName(source, name, request.channel, key) if kind == "task" else None
+            work = partial(self._checkpoints.serve, name, work, save=save, task=task, task_id=request.id)
+        return lambda: self._run(ticket, where, work)
 
     def _find(self, name: str, channel: str, kind: str) -> tuple[Role, str]:
         """The role of that name, and the attribute that handles the channel."""
@@ -187,6 +214,11 @@ class Calls:
         if role is None:
             if name in self._statuses.ctrls:  # it could not be added, or is about to be gone
                 self._admit(name).stop()
+            if self._starting:
+                error = StatusError(
+                    f"actor {self._ctx.profile.name} is starting, and hosts no role {name!r} yet"
+                )
+                raise HandlerError(str(error)) from error
             raise CallerError(
                 f"actor {self._ctx.profile.name} hosts no role named {name!r}"
                 f"{did_you_mean(name, self._roles)}"
@@ -203,19 +235,11 @@ class Calls:
         except (StatusError, NoSuchRoleError) as e:
             raise HandlerError(f"{self.address(name)} is not open: {e}") from e
 
-    def _run(
-        self,
-        ticket: ExecutionTicket,
-        handler: Callable[..., Any],
-        where: str,
-        source: RoleInstanceID,
-        args: Any,
-        payloads: Any,
-    ) -> Any:
+    def _run(self, ticket: ExecutionTicket, where: str, work: Callable[[], Any]) -> Any:
         with ticket, self._ctx.activate():
             role, began_s = ticket.control.name, time.perf_counter()
             try:
-                value = handler(source, args, payloads)
+                value = work()
                 self._handled.done(role, where.rpartition(".")[2], began_s)
                 return value  # noqa: TRY300  # the handler's, and only its errors, are looked at here
             except Exception as e:

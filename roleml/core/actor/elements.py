@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -17,6 +18,7 @@ from roleml.core.role.elements import (
     InitializeStrategy,
 )
 from roleml.core.role.naming import to_standardized_name
+from roleml.core.role.types import Stateful
 from roleml.shared.suggestions import did_you_mean
 from roleml.shared.turns import Turns
 from roleml.shared.types import is_instance, is_subclass, type_name
@@ -212,6 +214,39 @@ class ElementInstance(Generic[T]):
             read: T = self._put(self._checked(found, "the deserialized object"), initialised=True).object
             return read
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of it: the object as its serializer writes it, where there is also a
+        deserializer, else the object's own state, if it is `Stateful`; and that of its constructor.
+        """
+        state: dict[str, Any] = {}
+        cached = self._cached
+        if cached is not None and self._construct_strategy is not ConstructStrategy.EVERY_CALL:
+            if self._serializer is not None and self._deserializer is not None:
+                file = io.BytesIO() if self._serializer_mode == "binary" else io.StringIO()
+                self._serializer(cached.object, file)
+                state["file"] = file.getvalue()
+            elif isinstance(cached.object, Stateful):
+                state["object"] = cached.object.state_dict()
+        constructor = self._constructor
+        if isinstance(constructor, Stateful) and not isinstance(constructor, type):
+            state["constructor"] = constructor.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Make the object what it was. Raises `TypeError` where it cannot take a state any more, and whatever
+        constructing the object, its deserializer or its own `load_state_dict` raises.
+        """
+        if "constructor" in state:
+            _stateful(self._constructor, f"the constructor of element {self.name}").load_state_dict(
+                state["constructor"]
+            )
+        if "file" in state:
+            file = state["file"]
+            self.deserialize(io.BytesIO(file) if isinstance(file, bytes) else io.StringIO(file))
+        elif "object" in state:
+            found = _stateful(self(), f"the object of element {self.name}")
+            found.load_state_dict(state["object"])
+
     def __repr__(self) -> str:
         return f"<ElementInstance {self.name}: {type_name(self._narrowed_type)}>"
 
@@ -369,6 +404,18 @@ class Elements:
             else:
                 logger.info("element %s.%s is implemented by its default", name, element_name)
 
+    def find(self, name: str, element_name: str) -> ElementInstance[Any] | None:
+        """That element of the role `name`, if it is implemented."""
+        with self._lock:
+            return self._instances.get(name, {}).get(element_name)
+
+    def states(self, name: str) -> dict[str, dict[str, Any]]:
+        """What a checkpoint holds of the elements of the role `name`."""
+        with self._lock:
+            instances = dict(self._instances.get(name, {}))
+        states = {element_name: instance.state_dict() for element_name, instance in instances.items()}
+        return {element_name: state for element_name, state in states.items() if state}
+
     def finalize(self, name: str) -> None:
         """Forget the role `name`, after writing its elements to their destinations and destructing them.
 
@@ -393,6 +440,14 @@ class Elements:
 def _first(value: T | None, default: T | None) -> T | None:
     # not `or`: a callable object may be false
     return default if value is None else value
+
+
+def _stateful(obj: Any, what: str) -> Stateful:
+    if not isinstance(obj, Stateful):
+        raise TypeError(
+            f"{what} has no state_dict and load_state_dict any more: it is a {type_name(type(obj))}"
+        )
+    return obj
 
 
 def _path(path: str | PathLike[str] | None, workdir: str | PathLike[str] | None) -> Path | None:

@@ -67,6 +67,8 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         self.log_format: str = "text"
         self.log_remote = True
         self.tracing = False
+        self.checkpoint: str | os.PathLike[str] | None = None
+        self.resume = False
         self.debug = False
         self.seed = -1
         #: the parts built so far: ctx, broker, collective, actor
@@ -207,6 +209,8 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
                 "log_console_level",
                 "log_remote",
                 "tracing",
+                "checkpoint",
+                "resume",
                 "debug",
                 "seed",
                 "broker",
@@ -336,6 +340,8 @@ class ActorBuilder(BaseActorBuilder[Actor]):
             allow_pickle=self.allow_pickle,
             log_remote=self.log_remote,
             tracing=self.tracing,
+            checkpoint=self.checkpoint,
+            resume=self.resume,
             pickle_key_file=self.pickle_key_file,
             collective=self.artifacts.collective,
             handshakes=handshakes,

@@ -150,6 +150,8 @@ class ActorBootstrapSpec(TypedDict, total=False):
     log_format: LogFormat
     log_remote: bool
     tracing: bool
+    checkpoint: str | os.PathLike[str]
+    resume: bool
     debug: bool
     seed: int
     procedure_invoker: ComponentSpec
@@ -348,6 +350,11 @@ ACTOR = Record(
             "a span of OpenTelemetry for each service and task, which follows it to whoever serves it",
             default=False,
         ),
+        "checkpoint": Field(
+            Path(),
+            "folder for checkpoints, from which the actor goes on when it is started again with 'resume'",
+        ),
+        "resume": Field(Flag(), "go on from the last checkpoint, if there is one", default=False),
         "debug": Field(Flag(), "show what is logged for debugging, and the args of messages", default=False),
         "seed": Field(Integer(), "of the random numbers; -1 chooses one", default=-1),
         "handshakes": Field(_ACTOR_NAMES, "actors to be told of this one when it is built"),

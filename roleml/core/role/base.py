@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from roleml.core.context import ActorProfile, Context, RoleInstanceID
@@ -36,7 +37,7 @@ class RoleHost(Protocol):
     def profile(self) -> ActorProfile: ...
     def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any: ...
     def call_task(
-        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message
+        self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message, key: str = ""
     ) -> TaskInvocation: ...
     def call_group(
         self, name: str, group: Iterable[RoleInstanceID], channel_name: str, **options: Any
@@ -56,6 +57,9 @@ class RoleHost(Protocol):
     ) -> None: ...
     def unsubscribe(self, name: str, target: RoleInstanceID, channel_name: str) -> None: ...
     def emit(self, name: str, channel_name: str, message: Message) -> None: ...
+    @property
+    def keeps_checkpoints(self) -> bool: ...
+    def save_checkpoint(self) -> None: ...
 
 
 class Role:
@@ -134,6 +138,14 @@ class Role:
         self._base = base
         self._logger = logging.getLogger(f"roleml.roles.{name}")
 
+    def quiescent(self) -> AbstractContextManager[Any]:
+        """A block in which no handler but the one that is in it changes this role and its elements.
+
+        A checkpoint of the role is made in it, and handlers that declare ``checkpoint=True`` run in it. By
+        itself a role prevents nothing. One with a lock that its handlers take returns that, an ``RLock``.
+        """
+        return nullcontext()
+
     def require(self, condition: Any, message: str = "handler assertion failed") -> None:
         """In a handler: blame the caller unless ``condition`` holds.
 
@@ -174,18 +186,24 @@ class Role:
         payloads: Payloads | None = None,
         *,
         message: Message | None = None,
+        key: str = "",
     ) -> TaskInvocation:
         """Call a task; returns once the other side accepted it. Its value comes through the invocation.
 
         On a broker that keeps tasks (RabbitMQ), an actor that is switched off accepts when it is back, and a
         task whose process dies is run again by the next one: at least once. Elsewhere it is at most once.
 
+        Calls with the same ``key``, of the same role to the same channel of the same target, are one task: a
+        caller that was started again gets the answer of the task that it called before, if it still runs, or
+        if the other actor makes checkpoints and was not asked for another since. A task that failed runs
+        again.
+
         Raises:
             CallerError, ChannelNotFoundError, HandlerError: as :meth:`call`, for whatever prevents
                 acceptance. Errors of the handler itself come through the invocation.
         """
         return self.base.call_task(
-            self._name, target, channel_name, message or Message(args or {}, payloads or {})
+            self._name, target, channel_name, message or Message(args or {}, payloads or {}), key
         )
 
     def proxy(self, interface: Callable[..., Interface], target: str | RoleInstanceID) -> Interface:
@@ -251,6 +269,7 @@ class Role:
         messages: Iterable[Message] | None = None,
         on_call_error: ErrorHandlingStrategy = ErrorHandlingStrategy.RAISE_FIRST,
         on_result: Callable[[RoleInstanceID, TaskInvocation], Any] | None = None,
+        key: str = "",
     ) -> None:
         """Call one task of every member of ``group``; returns when each accepted or refused it.
 
@@ -260,6 +279,7 @@ class Role:
             on_call_error: what to do about a member that does not accept (``KEEP`` makes no sense here).
             on_result: called with each member and its finished invocation, successful or not, from any
                 thread, possibly before this returns.
+            key: as of :meth:`call_task`, at each member.
 
         Raises:
             CallerError, ChannelNotFoundError, HandlerError: of a member that did not accept, unless
@@ -276,7 +296,25 @@ class Role:
             messages=messages,
             on_call_error=on_call_error,
             on_result=on_result,
+            key=key,
         )
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether the actor was given a folder for checkpoints."""
+        return self.base.keeps_checkpoints
+
+    def save_checkpoint(self) -> None:
+        """Save what all roles and elements of this actor are; returns when it is on the disk.
+
+        An actor that is started again with ``resume`` goes on from the last checkpoint. Without a folder for
+        them, this does nothing. Handlers that declare ``checkpoint=True`` need not call it. The caller must
+        not hold a lock that a ``state_dict`` of this actor needs.
+
+        Raises:
+            CheckpointError: a state cannot be saved, or the file not be written.
+        """
+        self.base.save_checkpoint()
 
     def subscribe(
         self,

@@ -45,6 +45,7 @@ class HandlerProperties:
 
     type: ChannelType
     channel_name: str
+    checkpoint: bool = False
 
 
 def _everyone(_: RoleInstanceID) -> bool:
@@ -102,59 +103,85 @@ def _expanding(method: Handler) -> Handler:
 
 
 class _ChannelDecorator(HandlerDecorator):
-    def __init__(self, type: ChannelType, channel_name: str | None, *, expand: bool) -> None:
+    def __init__(
+        self, type: ChannelType, channel_name: str | None, *, expand: bool, checkpoint: bool
+    ) -> None:
         super().__init__(expand=expand)
         self.type = type
         self.channel_name = channel_name
+        self.checkpoint = checkpoint
 
     def _mark(self, handler: Handler) -> Handler:
         name = to_standardized_name(self.channel_name or handler.__name__)
-        setattr(handler, MARK, HandlerProperties(self.type, name))
+        setattr(handler, MARK, HandlerProperties(self.type, name, self.checkpoint))
         return handler
 
 
 def _declare(
-    type: ChannelType, channel_name: str | Callable[..., Any] | None, name: str | None, expand: bool
+    type: ChannelType,
+    channel_name: str | Callable[..., Any] | None,
+    name: str | None,
+    expand: bool,
+    checkpoint: bool,
 ) -> Any:
     if callable(channel_name):
-        return _ChannelDecorator(type, None, expand=False)(channel_name)
+        return _ChannelDecorator(type, None, expand=False, checkpoint=False)(channel_name)
     if channel_name is not None and name is not None:
         raise TypeError(f"the channel has two names, {channel_name!r} and {name!r}; give one")
-    return _ChannelDecorator(type, channel_name or name, expand=expand)
+    return _ChannelDecorator(type, channel_name or name, expand=expand, checkpoint=checkpoint)
 
 
 @overload
 def Service(channel_name: Handler, /) -> Handler: ...
 @overload
 def Service(
-    channel_name: str | None = None, *, name: str | None = None, expand: bool = False
+    channel_name: str | None = None,
+    *,
+    name: str | None = None,
+    expand: bool = False,
+    checkpoint: bool = False,
 ) -> HandlerDecorator: ...
 def Service(  # noqa: N802  # a declaration, written like EventHandler
-    channel_name: str | Callable[..., Any] | None = None, *, name: str | None = None, expand: bool = False
+    channel_name: str | Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    expand: bool = False,
+    checkpoint: bool = False,
 ) -> Any:
     """Declare a service: a synchronous call, whose caller waits for the handler's value.
 
     Used as ``@Service``, ``@Service()`` or ``@Service('name', expand=True)``. The channel is called like the
     method unless named, with hyphens for underscores. Calls may run in parallel; the role locks for itself.
+
+    With `checkpoint=True`, an actor that keeps checkpoints makes one after the handler, before the answer.
     """
-    return _declare(ChannelType.SERVICE, channel_name, name, expand)
+    return _declare(ChannelType.SERVICE, channel_name, name, expand, checkpoint)
 
 
 @overload
 def Task(channel_name: Handler, /) -> Handler: ...
 @overload
 def Task(
-    channel_name: str | None = None, *, name: str | None = None, expand: bool = False
+    channel_name: str | None = None,
+    *,
+    name: str | None = None,
+    expand: bool = False,
+    checkpoint: bool = False,
 ) -> HandlerDecorator: ...
 def Task(  # noqa: N802
-    channel_name: str | Callable[..., Any] | None = None, *, name: str | None = None, expand: bool = False
+    channel_name: str | Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    expand: bool = False,
+    checkpoint: bool = False,
 ) -> Any:
     """Declare a task: an asynchronous call, whose caller gets a
     :class:`~roleml.core.role.types.TaskInvocation` as soon as the call is accepted.
 
-    Otherwise like :func:`Service`.
+    Otherwise like :func:`Service`. A checkpoint holds the answer, too: should the task come again, to this
+    process or to a later one that resumes, it does not run again.
     """
-    return _declare(ChannelType.TASK, channel_name, name, expand)
+    return _declare(ChannelType.TASK, channel_name, name, expand, checkpoint)
 
 
 class EventHandler(HandlerDecorator):

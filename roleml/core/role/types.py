@@ -19,6 +19,7 @@ __all__ = [
     "MyPayloads",
     "Payloads",
     "PluginAttribute",
+    "Stateful",
     "Tags",
     "TaskInvocation",
 ]
@@ -77,6 +78,21 @@ class TaskInvocation(Protocol):
         """
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """What a checkpoint holds the state of: a role, or the object of an element, that has both methods.
+
+    The state consists of types that travel. It must not change after it was given: copy what does. The names
+    are those of `torch.distributed.checkpoint.stateful.Stateful`.
+    """
+
+    def state_dict(self) -> Any:
+        """The state now. Called from any thread: it takes the locks that it needs."""
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Go on from a state of an earlier process. Called before the role is in service."""
+
+
 class ErrorHandlingStrategy(Enum):
     """What a group call does about a member that failed."""
 
@@ -85,7 +101,7 @@ class ErrorHandlingStrategy(Enum):
     RAISE_FIRST = "raise_first"
     """Raise the first error."""
     RETRY = "retry"
-    """Ask again, a bounded number of times, unless the caller is at fault; then raise."""
+    """Ask again unless the caller is at fault: a few times, or for ten minutes where an actor is away."""
     KEEP = "keep"
     """Put the exception in the place of the result."""
 

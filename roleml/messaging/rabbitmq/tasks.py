@@ -7,6 +7,7 @@ The broker keeps a task until its result is safe. A delivery of a task is one of
     first delivery            -> RUN
     again, and running here   -> HOLD    the connection was lost: hold the new delivery instead of the old one
     again, and finished here  -> DROP    only the acknowledgement was lost; or a copy that counts more
+    again, made progress      -> RUN     an earlier process died in the middle of it, and not of it
     again, not known here     -> COUNT   an earlier process of this actor died with it: put it back, with the
                                          number of deaths in a header, and run that copy
     the copy, died too often  -> SET_ASIDE
@@ -14,6 +15,7 @@ The broker keeps a task until its result is safe. A delivery of a task is one of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -48,6 +50,11 @@ class TaskLedger:
         self._held: dict[str, Held] = {}
         self._finished = Seen()
         self._counted: dict[str, int] = {}
+        self._forgiven: set[str] = set()
+
+    def forgive(self, task_ids: Iterable[str]) -> None:
+        """These survive the next death without its being counted."""
+        self._forgiven.update(task_ids)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -64,6 +71,9 @@ class TaskLedger:
         # A process may die before it has let go of the delivery that it replaced by a copy: of several
         # copies, only the one that counted most deaths goes on.
         counted = self._counted.get(task_id, 0)
+        if redelivered and task_id in self._forgiven:
+            self._forgiven.discard(task_id)
+            return Decision.RUN
         if redelivered:
             if crashes < counted:
                 return Decision.DROP

@@ -39,6 +39,8 @@ def headers_of(envelope: Envelope) -> dict[str, Any]:
         headers["seal"] = envelope.seal
     if envelope.trace:
         headers["trace"] = envelope.trace
+    if envelope.key:
+        headers["key"] = envelope.key
     return headers
 
 
@@ -63,6 +65,7 @@ def envelope_of(headers: Mapping[str, Any] | None) -> Envelope:
             None if answer is None else Answer(answer),
             _text(headers, "seal") if "seal" in headers else "",
             _text(headers, "trace") if "trace" in headers else "",
+            _text(headers, "key") if "key" in headers else "",
         )
     except (KeyError, ValueError) as e:
         raise MalformedError(f"header {e}") from e

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from roleml.core.actor.actor import Actor
 from roleml.core.actor.group import calls as group_calls
 from roleml.core.actor.group.helpers import scatter_arg, scatter_args_and_payloads, scatter_payloads
 from roleml.core.actor.group.makers import Relationship, RoleInstances
@@ -356,18 +357,37 @@ def test_should_retry_decides_which_errors_are_worth_it(team: Team, pauses: tupl
     assert asked == [(team.ids[1], HandlerError)]
 
 
-def test_retry_reaches_a_member_that_appears_meanwhile(
-    actors: Actors, pauses: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_waits_for_a_member_that_is_away_or_starting(actors: Actors, pauses: tuple[float, ...]) -> None:
     team = Team(actors)
+    errors: list[str] = []
+    late: list[Actor] = []
 
     def appear(target: RoleInstanceID, error: Exception) -> bool:
-        actors.start("X", {"member": Member(7)})
+        errors.append(str(error))
+        if len(errors) == 2 * len(pauses):
+            late.append(actors.make("X"))
+        elif len(errors) == 4 * len(pauses):
+            late[0].add_role("member", Member(7))
+            late[0].start()
         return True
 
     assert team.actor.call_group("probe", [at("X/member")], "plus", on_error=RETRY, should_retry=appear) == [
         (at("X/member"), 7)
     ]
+    assert "no actor of that name" in errors[0]
+    assert errors[-1] == "actor X is starting, and hosts no role 'member' yet"
+
+
+def test_retry_gives_a_member_up_that_stays_away(
+    actors: Actors, pauses: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = Team(actors)
+    monkeypatch.setattr(group_calls, "AWAY_S", 0.05)
+    absent = [at("X/member")]
+    with pytest.raises(HandlerError, match=r"no actor of that name"):
+        team.probe.call_group(absent, "plus", on_error=RETRY)
+    with pytest.raises(HandlerError, match=r"no actor of that name"):
+        team.probe.call_task_group(absent, "plus-later", on_call_error=RETRY)
 
 
 def test_a_member_that_is_lost_fails_the_group_call(actors: Actors) -> None:
@@ -444,8 +464,6 @@ def test_retry_of_tasks_repeats_refusals_and_never_the_work(team: Team, pauses: 
         team.ids, "plus-later", on_call_error=RETRY, on_result=lambda _, task: done.put(task)
     )
     assert sum(done.get(timeout=DEADLINE_S).exception(0) is not None for _ in team.ids) == 1
-    with pytest.raises(HandlerError, match=r"no actor of that name"):
-        team.probe.call_task_group([at("X/member")], "plus-later", on_call_error=RETRY)
 
 
 # collecting results

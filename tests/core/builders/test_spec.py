@@ -86,6 +86,8 @@ FULL: dict[str, Any] = {
     "log_format": "json",
     "log_remote": False,
     "tracing": True,
+    "checkpoint": "checkpoints",
+    "resume": True,
     "debug": False,
     "seed": 3,
     "containerize": False,

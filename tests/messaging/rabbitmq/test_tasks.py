@@ -40,6 +40,15 @@ def test_an_id_belongs_to_who_made_it_up() -> None:
     assert owned("a", "b/c") != owned("a/b", "c")
 
 
+def test_a_task_that_made_progress_survives_one_death_uncounted() -> None:
+    ledger = TaskLedger()
+    ledger.forgive(["t"])
+    assert ledger.decide("t", redelivered=True, crashes=2) is Decision.RUN
+    ledger.hold("t", [1], generation=1)
+    assert ledger.decide("t", redelivered=True, crashes=2) is Decision.HOLD
+    assert TaskLedger().decide("t", redelivered=True, crashes=2) is Decision.COUNT
+
+
 class Broker:
     """The queue of one task, and processes that die while they run it."""
 

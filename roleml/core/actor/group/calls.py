@@ -18,9 +18,12 @@ from roleml.core.context import RoleInstanceID
 from roleml.core.role.exceptions import CallerError, ChannelNotFoundError
 from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import ErrorHandlingStrategy, Message, TaskInvocation
+from roleml.core.status import StatusError
 from roleml.messaging.envelope import Kind
+from roleml.messaging.exceptions import MessagingError, MsgConnectionError
 from roleml.messaging.mailbox import Mailbox
 from roleml.messaging.pending import Pending
+from roleml.shared.patience import Patience
 from roleml.shared.threads import shared_clock
 
 __all__ = ["GroupCalls", "GroupMode"]
@@ -32,6 +35,8 @@ ShouldRetry = Callable[[RoleInstanceID, Exception], bool]
 
 #: pauses before each repetition of a call under ``RETRY``; after the last one the error is raised
 RETRY_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6)
+#: a member that is away, or about to start, is asked again in the last of these pauses for so long
+AWAY_S = 600.0
 
 
 @dataclass
@@ -40,7 +45,9 @@ class _Member:
 
     target: RoleInstanceID
     message: Message
+    key: str = ""
     attempts: int = 0
+    patience: Patience | None = None
 
 
 class GroupCalls:
@@ -95,12 +102,13 @@ class GroupCalls:
         messages: Iterable[Message] | None = None,
         on_call_error: ErrorHandlingStrategy = ErrorHandlingStrategy.RAISE_FIRST,
         on_result: Callable[[RoleInstanceID, TaskInvocation], Any] | None = None,
+        key: str = "",
         should_retry: ShouldRetry | None = None,
     ) -> None:
         """See :meth:`roleml.core.role.base.Role.call_task_group`."""
         if on_call_error is ErrorHandlingStrategy.KEEP:
             raise ValueError("KEEP makes no sense for task calls: there is no result yet to keep an error in")
-        members = self._members(group, message_map, message, messages)
+        members = self._members(group, message_map, message, messages, key)
         channel = to_standardized_name(channel_name)
         for member, pending in self._answers(name, Kind.TASK, channel, members, on_call_error, should_retry):
             if pending.refused:
@@ -127,6 +135,7 @@ class GroupCalls:
         message_map: Mapping[RoleInstanceID, Message] | None,
         message: Message | None,
         messages: Iterable[Message] | None,
+        key: str = "",
     ) -> list[_Member]:
         if self._mode == "disabled":
             raise RuntimeError(
@@ -151,7 +160,7 @@ class GroupCalls:
                     raise RuntimeError(
                         f"there are fewer messages than group members; none is left for {target}"
                     )
-            members.append(_Member(target, own if own is not None else shared))
+            members.append(_Member(target, own if own is not None else shared, key))
         return members
 
     def _answers(
@@ -186,9 +195,9 @@ class GroupCalls:
         for member in members:
             by_message.setdefault(id(member.message), []).append(member)
         for sharing in by_message.values():
-            targets, message = [member.target for member in sharing], sharing[0].message
+            targets, message, key = [member.target for member in sharing], sharing[0].message, sharing[0].key
             try:
-                pendings = self._mailbox.post(kind, self._calls.address(name), targets, channel, message)
+                pendings = self._mailbox.post(kind, self._calls.address(name), targets, channel, message, key)
             except Exception as e:  # noqa: BLE001  # translated, whatever it is
                 raise at_caller(e)  # noqa: B904  # it has its cause
             for member, pending in zip(sharing, pendings, strict=True):
@@ -197,7 +206,7 @@ class GroupCalls:
     def _post_later(
         self, name: str, kind: Kind, channel: str, member: _Member, ready: queue.SimpleQueue[Any]
     ) -> None:
-        pause_s = RETRY_PAUSES_S[member.attempts]
+        pause_s = RETRY_PAUSES_S[min(member.attempts, len(RETRY_PAUSES_S) - 1)]
         member.attempts += 1
 
         def again() -> None:
@@ -212,14 +221,27 @@ class GroupCalls:
 
     @staticmethod
     def _worth_repeating(member: _Member, pending: Pending, should_retry: ShouldRetry | None) -> bool:
-        if member.attempts >= len(RETRY_PAUSES_S):
-            return False
         if pending.kind is Kind.TASK and not pending.refused:
             return False
         _, error = _outcome(pending)
         if error is None or isinstance(error, CallerError | ChannelNotFoundError):
             return False
+        if _is_away(pending):
+            member.patience = member.patience or Patience(AWAY_S)
+            member.patience.report(logger, "waiting for %s: %s", member.target, error)
+            if member.patience.exhausted:
+                return False
+        elif member.attempts >= len(RETRY_PAUSES_S):
+            return False
         return should_retry is None or should_retry(member.target, error)
+
+
+def _is_away(pending: Pending) -> bool:
+    """Whether its actor was not there, or has not started its roles yet."""
+    error = pending.error
+    return isinstance(error, MsgConnectionError) or (
+        isinstance(error, MessagingError) and error.remote_type == StatusError.__name__
+    )
 
 
 def _when_settled(pending: Pending, ready: queue.SimpleQueue[Any], member: _Member) -> None:

@@ -10,7 +10,7 @@ from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, Task
 from roleml.core.role.elements import Factory
-from roleml.core.role.types import Message, TaskInvocation
+from roleml.core.role.types import ErrorHandlingStrategy, Message, TaskInvocation
 from roleml.library.workload.util.collections.merger.base import DefaultWeightedMerger
 from roleml.shared.collections.merger import DictKeyValueMerger
 
@@ -38,8 +38,11 @@ class CollectiveAggregator(Role):
         _: RoleInstanceID,
         sources_and_options: Mapping[RoleInstanceID, Mapping[str, Any]],
         collect_channel: str | None = None,
+        key: str = "",
     ) -> Any:
         """Call the task of each source with its options, wait for all of them, return the merged value.
+
+        `key` is that of the tasks: see `Role.call_task`.
 
         Raises:
             CallerError: there are no sources.
@@ -60,6 +63,7 @@ class CollectiveAggregator(Role):
             channel := collect_channel or self.collect_channel,
             message_map={source: Message(dict(options)) for source, options in sources_and_options.items()},
             on_result=collect,
+            key=key,
         )
         aggregated = collector.result()
         if len(failures) == len(sources):
@@ -86,4 +90,6 @@ class WeightedCollectiveAggregator(CollectiveAggregator):
     merger: Factory[Any] = Factory(object, default_constructor=DefaultWeightedMerger)
 
     def new_merger(self, sources: list[RoleInstanceID]) -> Any:
-        return self.merger(dict(self.call_group(sources, self.weight_source_channel)))
+        patient = ErrorHandlingStrategy.RETRY if self.keeps_checkpoints else ErrorHandlingStrategy.RAISE_FIRST
+        weights = self.call_group(sources, self.weight_source_channel, on_error=patient)
+        return self.merger(dict(weights))

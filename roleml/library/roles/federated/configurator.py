@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from roleml.core.context import RoleInstanceID
@@ -39,6 +39,13 @@ class WarmUpClientConfigurator(Role):
         self.num_epochs_before = num_epochs_before
         self.num_epochs_after = num_epochs_after
         self._selected: Counter[RoleInstanceID] = Counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How often each client was selected."""
+        return {"selected": dict(self._selected)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self._selected = Counter(state_dict["selected"])
 
     @Service(expand=True)
     def configure(self, _: RoleInstanceID, clients: Iterable[RoleInstanceID]) -> Configurations:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
@@ -25,6 +27,16 @@ class ClientSelector(Role):
         super().__init__()
         self._lock = threading.Lock()
         self._generator: random.Random | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the draws stand."""
+        with self._lock:
+            return {"generator": None if self._generator is None else self._generator.getstate()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        if state_dict["generator"] is not None:
+            self._generator = random.Random()
+            self._generator.setstate(state_dict["generator"])
 
     @Service(expand=True)
     def select_client(

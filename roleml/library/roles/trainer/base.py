@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, Service, Task
 from roleml.core.role.elements import Element
+from roleml.core.role.types import Stateful
 from roleml.library.workload.datasets.bases import IterableDataset
 from roleml.library.workload.datasets.views import DatasetViewFactory
 from roleml.library.workload.models.bases import Testable, TrainableModel
@@ -32,7 +36,21 @@ class BaseModelMaintainer(Role):
 
     test_completed = Event()
 
-    @Service(expand=True)
+    def quiescent(self) -> AbstractContextManager[Any]:
+        return self.lock
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds. Subclasses add what else they would need to go on."""
+        if not self.model.implemented or isinstance(model := self.model(), Stateful):
+            return {}
+        return {"model": copy.deepcopy(model.get_params())}  # they may be live
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        if "model" in state_dict:
+            self.model().set_params(state_dict["model"])
+
+    @Service(expand=True, checkpoint=True)
     def apply_update(self, _: RoleInstanceID, update: Any) -> None:
         """Replace the parameters of the model."""
         with self.lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from roleml.core.context import RoleInstanceID
@@ -32,6 +32,13 @@ class EpochTrainer(BaseModelMaintainer):
     epoch_completed = Event()
     metrics = Metrics()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "current_epoch": self.current_epoch}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.current_epoch = state_dict["current_epoch"]
+
     @Service(expand=True)
     def get_data_size(self, _: RoleInstanceID) -> int:
         """The number of samples of the dataset. Raises TypeError if it has no length."""
@@ -42,14 +49,14 @@ class EpochTrainer(BaseModelMaintainer):
             )
         return len(dataset)
 
-    @Task(expand=True)
+    @Task(expand=True, checkpoint=True)
     def train(self, _: RoleInstanceID, num_epochs: int = 1, **options: Any) -> Any:
         """Train `num_epochs` epochs; returns the parameters of the model afterwards."""
         with self.lock:
             self._train(num_epochs, options)
             return self.model().get_params()
 
-    @Task(expand=True)
+    @Task(expand=True, checkpoint=True)
     def train2(self, _: RoleInstanceID, num_epochs: int = 1, **options: Any) -> dict[str, Any]:
         """As `train`, with the number of samples (0 if unknown) and the metrics of the last epoch."""
         with self.lock:

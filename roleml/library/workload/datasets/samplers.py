@@ -8,7 +8,8 @@ a sampler a generator of its own where runs must be repeatable.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from roleml.library.workload.datasets.bases import Dataset, IndexSampler
 
@@ -42,6 +43,15 @@ class _RandomIndexSampler(IndexSampler):
         self.limit = limit
         # the functions of the `random` module are methods of one hidden generator: same interface, no copy
         self._generator = random if seed is None else random.Random(seed)
+        self._seeded = seed is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the sampler's own generator; the shared one is the process's."""
+        return {"generator": self._generator.getstate()} if self._seeded else {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        if self._seeded and "generator" in state_dict:
+            self._generator.setstate(state_dict["generator"])
 
 
 class RandomOneOffIndexSampler(_RandomIndexSampler):

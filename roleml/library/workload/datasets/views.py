@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from roleml.core.role.types import Stateful
 from roleml.library.workload.datasets.bases import (
     DataCombiner,
     DataModifier,
@@ -56,6 +57,16 @@ class DatasetView(ABC):
         self.index_sampler = load(
             cls, IndexSampler, args=(self.dataset,), kwargs=options, builtin_sources=BUILTIN_SAMPLERS
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the order of further passes stands. A pass that is under way is not in it."""
+        sampler = self.index_sampler
+        return {"index_sampler": sampler.state_dict()} if isinstance(sampler, Stateful) else {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        sampler = self.index_sampler
+        if isinstance(sampler, Stateful) and "index_sampler" in state_dict:
+            sampler.load_state_dict(state_dict["index_sampler"])
 
     def get_original_item(self, index: Any) -> Any:
         """The sample as it is in the dataset."""

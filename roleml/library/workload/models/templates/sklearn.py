@@ -38,22 +38,17 @@ class MLPClassifierModel:
     ) -> None:
         self.n_features = n_features
         self.n_classes = n_classes
-        # The estimator has no weights before it has seen data. It gets one blank sample, at a learning rate
-        # so small that the step changes nothing, and keeps the weights that scikit-learn draws for a first
-        # fit.
+        # The estimator has no weights before it has seen data: those that scikit-learn draws for a first fit.
         self._estimator = MLPClassifier(
             hidden_layer_sizes=tuple(hidden),
             solver="sgd",
             alpha=l2,
-            learning_rate_init=float(np.finfo(np.float64).tiny),
             momentum=momentum,
             nesterovs_momentum=False,
             shuffle=False,  # the order within a batch is the caller's
             random_state=seed % 2**32,
         )
-        blank = np.zeros((1, n_features), dtype=np.float32)
-        self._estimator.partial_fit(blank, np.zeros(1, dtype=np.int64), classes=np.arange(n_classes))
-        self._estimator.learning_rate_init = lr
+        self._take_blank_step(lr)
         self._forget_momentum()
 
     def get_params(self) -> dict[str, Array]:
@@ -74,9 +69,26 @@ class MLPClassifierModel:
                 raise ValueError(
                     f"parameter {name!r} has shape {np.shape(params[name])}, this model needs {array.shape}"
                 )
-        for name, array in own.items():
-            array[...] = params[name]
+        self._copy_in(params)
         self._forget_momentum()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parameters, and the velocities where there is momentum by now, for checkpoints."""
+        optimizer = self._estimator.__dict__.get("_optimizer")
+        velocities = None if optimizer is None else [each.copy() for each in optimizer.velocities]
+        return {"params": self.get_params(), "velocities": velocities}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.set_params(state_dict["params"])
+        if state_dict["velocities"] is None:
+            return
+        lr = self._estimator.learning_rate_init
+        self._take_blank_step(lr)
+        optimizer = self._estimator._optimizer
+        optimizer.learning_rate = optimizer.learning_rate_init = lr
+        self._copy_in(state_dict["params"])
+        for own, velocity in zip(optimizer.velocities, state_dict["velocities"], strict=True):
+            own[...] = velocity
 
     def train(self, data: Iterable[tuple[Array, Array]], **_: Any) -> dict[str, float]:
         """One SGD step per batch. Returns the mean of the batch losses as `loss`; no batches: `{}`."""
@@ -110,6 +122,20 @@ class MLPClassifierModel:
     def _parameters(self) -> dict[str, Array]:
         weights = {f"weight_{i}": array for i, array in enumerate(self._estimator.coefs_)}
         return weights | {f"bias_{i}": array for i, array in enumerate(self._estimator.intercepts_)}
+
+    def _copy_in(self, params: Mapping[str, Array]) -> None:
+        for name, array in self._parameters().items():
+            array[...] = params[name]
+
+    def _take_blank_step(self, lr: float) -> None:
+        """One sample of zeros, at a learning rate so small that the step changes nothing; `lr` counts from
+        the next optimiser on.
+        """
+        self._estimator.learning_rate_init = float(np.finfo(np.float64).tiny)
+        self._estimator.batch_size = 1
+        blank = np.zeros((1, self.n_features), dtype=np.float32)
+        self._estimator.partial_fit(blank, np.zeros(1, dtype=np.int64), classes=np.arange(self.n_classes))
+        self._estimator.learning_rate_init = lr
 
     def _flat(self, x: Array) -> npt.NDArray[np.float32]:
         return np.asarray(x, dtype=np.float32).reshape(len(x), -1)

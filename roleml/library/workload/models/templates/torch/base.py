@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -63,6 +64,15 @@ class SimpleTorchModel(ABC):
         if self.copy_on_get_params:
             return {name: value.detach().clone() for name, value in state.items()}
         return state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the states of the module and the optimiser, for checkpoints."""
+        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return copy.deepcopy(state)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.module.load_state_dict(state_dict["module"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
 
     def set_params(self, params: Mapping[str, torch.Tensor]) -> None:
         """Copies the values into the module; tensors may come from another device. The optimiser keeps its

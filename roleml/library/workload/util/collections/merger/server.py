@@ -18,6 +18,7 @@ optimised.
 
 from __future__ import annotations
 
+import copy
 import pickle
 import threading
 from abc import ABC, abstractmethod
@@ -73,6 +74,15 @@ class ServerOptimizer(ABC):
 
     def _remembered(self, kind: str, name: str, like: Array, initial: float = 0.0) -> Array:
         return self._state.setdefault(kind, {}).setdefault(name, np.full_like(like, initial))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes from one round to the next, for checkpoints."""
+        with self._lock:
+            return copy.deepcopy({"model": self._model, "state": self._state})
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._model, self._state = state_dict["model"], dict(state_dict["state"])
 
     def serialize(self, file: IO[bytes]) -> None:
         """Write the state to a binary file."""

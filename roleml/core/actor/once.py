@@ -1,0 +1,128 @@
+"""Tasks that are one and the same run once: whoever asks again gets the answer of the first. No I/O."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from roleml.messaging.codec import Body, Codec
+from roleml.messaging.envelope import Address
+from roleml.messaging.exceptions import EncodeError
+
+__all__ = ["Once", "TaskName"]
+
+logger = logging.getLogger("roleml.managers.task")
+
+#: Where an answer is kept: caller, role and channel. A newer one takes the place of an older one.
+Place = tuple[Address, str, str]
+
+
+class TaskName(NamedTuple):
+    """What a task is known by: the key that its caller chose, or the id of the only call of it."""
+
+    caller: Address
+    role: str
+    channel: str
+    key: str
+
+    @property
+    def place(self) -> Place:
+        return self.caller, self.role, self.channel
+
+
+class Once:
+    """The tasks of one actor that may be asked for again, and their last answers.
+
+    A task that runs is joined. One that is done is answered from memory where answers are kept: the last one
+    of each caller, role and channel, as it was when the handler returned. One that failed runs again.
+    """
+
+    def __init__(self, codec: Codec, *, keeps_answers: bool) -> None:
+        self._codec = codec
+        self._keeps_answers = keeps_answers
+        self._lock = threading.Lock()
+        self._running: dict[TaskName, Future[Any]] = {}
+        self._ids: dict[TaskName, list[str]] = {}
+        self._answers: dict[Place, tuple[str, bytes]] = {}
+
+    def run(
+        self,
+        task: TaskName,
+        task_id: str,
+        work: Callable[[], Any],
+        save: Callable[[], Any],
+        quiescent: AbstractContextManager[Any],
+    ) -> Any:
+        """What ``work`` returns, now or earlier. ``save`` follows it, in the same ``quiescent`` block."""
+        with self._lock:
+            key, frame = self._answers.get(task.place, ("", b""))
+            first = self._running.get(task)
+            if key != task.key and first is None:
+                self._running[task] = Future()
+            if key != task.key:
+                self._ids.setdefault(task, []).append(task_id)
+        if key == task.key:
+            logger.info("%s.%s was done for %s already", task.role, task.channel, "/".join(task.caller))
+            return self._codec.decode(Body.from_frame(frame))
+        if first is not None:
+            logger.info("%s.%s is running for %s already", task.role, task.channel, "/".join(task.caller))
+            return first.result()
+        outcome = self._running[task]
+        try:
+            with quiescent:
+                value = work()
+                self._keep(task, value, save)
+        except BaseException as e:
+            outcome.set_exception(e)
+            raise
+        else:
+            outcome.set_result(value)
+            return value
+        finally:
+            with self._lock:
+                del self._running[task], self._ids[task]
+
+    def _keep(self, task: TaskName, value: Any, save: Callable[[], Any]) -> None:
+        frame = self._encoded(task, value) if self._keeps_answers else None
+        if frame is None:
+            save()
+            return
+        with self._lock:
+            before = self._answers.get(task.place)
+            self._answers[task.place] = task.key, frame
+        try:
+            save()
+        except BaseException:
+            with self._lock:  # it was not saved, so it is not done
+                if before is None:
+                    del self._answers[task.place]
+                else:
+                    self._answers[task.place] = before
+            raise
+
+    def _encoded(self, task: TaskName, value: Any) -> bytes | None:
+        try:
+            return self._codec.encode(value).to_frame()
+        except EncodeError as e:
+            logger.warning("the answer of %s.%s cannot be kept: %s", task.role, task.channel, e)
+            return None
+
+    @property
+    def running(self) -> list[str]:
+        """The ids of the calls that wait for what runs."""
+        with self._lock:
+            return [task_id for ids in self._ids.values() for task_id in ids]
+
+    @property
+    def answers(self) -> Mapping[Place, tuple[str, bytes]]:
+        with self._lock:
+            return dict(self._answers)
+
+    def restore(self, answers: Mapping[Place, tuple[str, bytes]]) -> None:
+        """Take over the answers of an earlier process."""
+        with self._lock:
+            self._answers.update(answers)
