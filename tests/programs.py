@@ -34,6 +34,25 @@ class Asker(rml.Role, rml.Runnable):
         print(self.call("echo", "echo", {"text": "asked and answered"}))
 
 
+class Counting(rml.Role, rml.Runnable):
+    """Counts its lives, as far as they were saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lives = 0
+
+    def state_dict(self) -> int:
+        return self.lives
+
+    def load_state_dict(self, state_dict: int) -> None:
+        self.lives = state_dict
+
+    def run(self) -> None:
+        self.lives += 1
+        self.save_checkpoint()
+        print("life", self.lives)
+
+
 class Failing(rml.Role, rml.Runnable):
     def run(self) -> None:
         raise ValueError("the disk is full")

@@ -44,6 +44,25 @@ def test_an_actor_that_is_done_ends_with_0_if_asked_to(folder: Path) -> None:
     assert "actor now stopped" in text
 
 
+def test_an_actor_resumes_from_its_checkpoint_and_is_not_begun_anew_by_accident(folder: Path) -> None:
+    path = config(folder, counting="Counting")
+    (folder / "elsewhere").mkdir()
+    with open(path, "a") as file:
+        file.write("workdir: elsewhere\nsrc: .\ncheckpoint: saved\n")
+    run = ("roleml", "run", path, "--exit-when-done")
+    for number in (1, 2):
+        code, text = run_program(folder, *run, "--resume")
+        assert (code, f"life {number}" in text) == (0, True), text
+    code, text = run_program(folder, *run)
+    assert code == 1
+    assert f"{folder / 'elsewhere' / 'saved' / 'one.checkpoint'}: resume to go on from it (--resume" in text
+    assert "RML-R015" in text
+    assert "Traceback" not in text
+    code, text = run_program(folder, *run, "--checkpoint", "here")  # not below the working directory
+    assert (code, "life 1" in text) == (0, True), text
+    assert (folder / "here" / "one.checkpoint").exists()
+
+
 def test_an_actor_stays_in_service_after_run_returned_and_ctrl_c_ends_it(folder: Path) -> None:
     with Program(folder, "roleml", "run", "one.yaml") as program:
         program.line_with("asked and answered")

@@ -127,6 +127,7 @@ class Run:
         """Those of the server, once the run is over."""
         starter = self._programs["starter"]
         assert starter.end() == 0, starter.text
+        self.wait_ready(["server"])  # it may have been started again just now
         server = self._programs["server"]
         server.terminate()
         server.end()

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from roleml.core.actor.actor import Actor, BaseActor
+from roleml.core.actor.checkpoints import CheckpointError
 from roleml.core.builders.components import Component, find_component, group_mode, messaging_is_disabled
 from roleml.core.builders.errors import ConfigError, Problems
 from roleml.core.builders.role import RoleBuilder, install_role
@@ -143,7 +144,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             except BaseException:
                 actor.stop()
                 raise
-        except (ConfigError, MsgConnectionError) as error:  # the text says it all
+        except (CheckpointError, ConfigError, MsgConnectionError) as error:  # the text says it all
             logger.error("actor %s cannot be built: %s", self.profile.name, error)
             raise
         except Exception:
