@@ -129,8 +129,8 @@ class Transport(ABC):
     def open(self, endpoint: str) -> None:  # noqa: B027  # only where tasks are kept is there something to do
         """The bound endpoint is in service: where tasks are kept, those for it begin to arrive only now."""
 
-    def forgive(self, tasks: Iterable[str]) -> None:  # noqa: B027  # only where tasks are kept
-        """Before :meth:`start`: these tasks did not end the last process; something else did.
+    def forgive(self, tasks: Iterable[tuple[str, str]]) -> None:  # noqa: B027  # only where tasks are kept
+        """Before :meth:`start`: these tasks, by caller and id, are not what ended the last process.
 
         Where tasks are kept, one that ends process after process is set aside in the end.
         """

@@ -95,7 +95,7 @@ class SimulatedTransport(Transport):
     def bind(self, endpoint: str, services: Iterable[str], tasks: Iterable[str]) -> None:
         self._transport.bind(endpoint, services, tasks)
 
-    def forgive(self, tasks: Iterable[str]) -> None:
+    def forgive(self, tasks: Iterable[tuple[str, str]]) -> None:
         self._transport.forgive(tasks)
 
     def open(self, endpoint: str) -> None:

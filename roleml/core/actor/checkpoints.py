@@ -81,8 +81,8 @@ class Checkpoints:
         return self.path is not None
 
     @property
-    def survived(self) -> list[str]:
-        """Ids of tasks that the last process had made progress with, and that have ended no other since."""
+    def survived(self) -> list[tuple[str, str]]:
+        """Tasks, by caller and id, that the last process made progress with, and that ended none since."""
         if self._found is None or self._found["starts"]:
             return []
         return list(self._found["running"])

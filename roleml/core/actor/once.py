@@ -112,10 +112,10 @@ class Once:
             return None
 
     @property
-    def running(self) -> list[str]:
-        """The ids of the calls that wait for what runs."""
+    def running(self) -> list[tuple[str, str]]:
+        """The calls that wait for what runs: the actors that made them, and the ids these gave them."""
         with self._lock:
-            return [task_id for ids in self._ids.values() for task_id in ids]
+            return [(task.caller[0], task_id) for task, ids in self._ids.items() for task_id in ids]
 
     @property
     def answers(self) -> Mapping[Place, tuple[str, bytes]]:

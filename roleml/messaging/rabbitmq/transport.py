@@ -218,8 +218,8 @@ class RabbitTransport(Transport):
     def open(self, endpoint: str) -> None:
         self._consumer.open(endpoint)
 
-    def forgive(self, tasks: Iterable[str]) -> None:
-        self._ledger.forgive(tasks)
+    def forgive(self, tasks: Iterable[tuple[str, str]]) -> None:
+        self._ledger.forgive(owned(actor, task_id) for actor, task_id in tasks)
 
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         self._consumer.unbind(endpoint, keep_tasks=keep_tasks)

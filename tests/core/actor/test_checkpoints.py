@@ -365,7 +365,7 @@ def test_a_task_that_made_progress_is_forgiven_one_death(tmp_path: Path) -> None
         seen.append(checkpoints_of(tmp_path, Silent()).survived)
 
     serve(first, "17", run)
-    assert seen == [["17"]]
+    assert seen == [[("P", "17")]]
 
     def die() -> None:
         first.save()
@@ -374,7 +374,7 @@ def test_a_task_that_made_progress_is_forgiven_one_death(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         serve(first, "18", die)
     second = checkpoints_of(tmp_path, Silent())
-    assert second.survived == ["18"]
+    assert second.survived == [("P", "18")]
     second.start()
     assert checkpoints_of(tmp_path, Silent()).survived == []  # if it ends this process, too
 
