@@ -185,6 +185,14 @@ def test_a_forgery_is_a_decode_error(form: Any) -> None:
         codec.decode(forged(form, b"x"))
 
 
+@pytest.mark.parametrize("name", ["qint8", "quint8", "qint32", "quint4x2", "quint2x4"])
+@pytest.mark.parametrize("items", [0, 1, 2])
+def test_a_tensor_that_would_bring_the_process_down_is_a_decode_error(name: str, items: int) -> None:
+    dtype = getattr(torch, name)
+    with pytest.raises(DecodeError, match="not made of memory alone"):
+        codec.decode(forged([tag(80), str(dtype), [items], 0], bytes(items * dtype.itemsize)))
+
+
 def test_a_module_is_not_imported_because_a_message_names_a_codec() -> None:
     with pytest.raises(DecodeError):
         codec.decode(forged([tag(67), b"x", "punycode"]))
