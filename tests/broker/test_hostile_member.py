@@ -5,6 +5,7 @@ What the broker and the gate refuse because of who sends it is in `test_identity
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import struct
 from collections import Counter
@@ -88,14 +89,15 @@ def captured(channel: Any, queue_name: str) -> tuple[Any, bytes]:
 class Raw(pika.BasicProperties):  # type: ignore[misc]  # pika ships no types
     """Properties with headers that are given as bytes, and the user who sends them."""
 
-    def __init__(self, table: bytes, more: Mapping[str, str] | None = None) -> None:
+    def __init__(self, table: bytes, more: Mapping[str, str] | None = None, bits: int = 0) -> None:
         super().__init__()
+        self._bits = bits
         self._table = b"".join(map(text_entry, *zip(*more.items(), strict=True))) if more else b""
         self._table += table
 
     def encode(self) -> list[bytes]:
         user = b"mallory"
-        flags = struct.pack(">H", self.FLAG_HEADERS | self.FLAG_USER_ID)
+        flags = struct.pack(">H", self.FLAG_HEADERS | self.FLAG_USER_ID | self._bits)
         return [flags, struct.pack(">I", len(self._table)), self._table, bytes((len(user),)), user]
 
 
@@ -154,6 +156,18 @@ def test_a_task_that_died_in_no_number_is_rejected_and_not_delivered_again(
         bob.wait_rejected("malformed")
         boss = start_boss(place, actors)
     assert soon(boss.call_task("worker", "work", {"amount": 4}).result) == 8
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3])
+def test_flags_that_mean_nothing_do_not_end_the_connection(
+    place: Provisioned, actors: Actors, bob: Bob, mallory: Member, caplog: pytest.LogCaptureFixture, bits: int
+) -> None:
+    properties = Raw(b"", mallory.call(), bits)
+    with contextlib.suppress(pika.exceptions.AMQPError):  # a broker may also refuse them
+        mallory.channel.basic_publish(names.CALL, WHO, CONTENT, properties, mandatory=True)
+    boss = start_boss(place, actors)
+    assert soon(boss.call, "worker", "who") == "alice/boss"
+    assert "broke" not in caplog.text
 
 
 def test_names_that_are_no_names_are_rejected(bob: Bob, mallory: Member) -> None:

@@ -26,6 +26,7 @@ UNREADABLE = "unreadable"
 MAX_DEPTH = 16
 
 _HEADERS, _DELIVERY_MODE, _EXPIRATION, _MESSAGE_ID, _USER_ID = 1 << 13, 1 << 12, 1 << 8, 1 << 7, 1 << 4
+_MEANT = 0xFFFC  # a broker ignores the two lowest bits; for pika, one says that further flags follow
 _BEFORE_HEADERS = (1 << 15, 1 << 14)  # two short texts: type and encoding of the content
 _KNOWN = _HEADERS | _DELIVERY_MODE | _EXPIRATION | _MESSAGE_ID | _USER_ID
 _TEXT, _TABLE, _LIST = b"SFA"
@@ -83,8 +84,8 @@ def decode_properties(encoded: bytes) -> Any:
         pika.exceptions.InvalidFrameError: these are no properties.
     """
     try:
-        (flags,) = _flags.unpack_from(encoded)
-        return _few(encoded, flags) if not flags & ~_KNOWN else _all(encoded, flags)
+        flags = _flags.unpack_from(encoded)[0] & _MEANT
+        return _few(encoded, flags) if not flags & ~_KNOWN else _all(_flags.pack(flags) + encoded[2:], flags)
     except _CUT_SHORT as e:
         raise pika.exceptions.InvalidFrameError("the properties of a message are cut short") from e
 

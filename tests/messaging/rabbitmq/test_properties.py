@@ -110,6 +110,14 @@ def test_headers_of_a_sane_depth_are_read() -> None:
     assert "[" * MAX_DEPTH + "None" in repr(properties.headers["x"])
 
 
+@pytest.mark.parametrize("kind", [None, "of another library"])
+def test_flags_that_a_broker_ignores_are_ignored(kind: str | None) -> None:
+    encoded = with_table(b"\1xt\1", kind)
+    for bits in (1, 2, 3):
+        properties = decode_properties(bytes((encoded[0], encoded[1] | bits)) + encoded[2:])
+        assert (properties.headers, properties.message_id, properties.type) == ({"x": True}, "m", kind)
+
+
 def test_properties_that_are_cut_short_end_the_connection() -> None:
     for kind in (None, "of another library"):
         encoded = with_table(b"\1xt\1", kind)
