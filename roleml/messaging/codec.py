@@ -27,7 +27,7 @@ import msgpack
 from roleml.messaging.codec_body import Body
 from roleml.messaging.codec_classes import register_dataclass, register_named_tuple
 from roleml.messaging.codec_refused import Refused
-from roleml.messaging.codec_rows import Row, Unsupported
+from roleml.messaging.codec_rows import Row, Unsupported, shown
 from roleml.messaging.codec_table import PLAIN, find_row, load_row, pickle_row, row_of
 from roleml.messaging.exceptions import DecodeError, EncodeError
 
@@ -228,7 +228,7 @@ class _Incoming:
 
     def buffer(self, index: Any) -> memoryview:
         if type(index) is not int or not 0 <= index < len(self._buffers):
-            raise DecodeError(f"there is no buffer {str(index)[:20]} among {len(self._buffers)}")
+            raise DecodeError(f"there is no buffer {shown(index)} among {len(self._buffers)}")
         memory = self._buffers[index]
         if memory is None:
             raise DecodeError(f"buffer {index} is used twice")

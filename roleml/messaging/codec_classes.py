@@ -17,7 +17,7 @@ from enum import Enum, Flag
 from types import ModuleType
 from typing import Any, TypeVar
 
-from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, paired
+from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, paired, shown
 from roleml.messaging.exceptions import DecodeError
 
 __all__ = ["CLASS_ROWS", "register_dataclass", "register_named_tuple", "row_of_class"]
@@ -106,7 +106,7 @@ def _dataclass_value(parts: list[Any], _: Decoding) -> Any:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if unknown := sent.keys() - fields.keys():
         raise DecodeError(
-            f"{_wire_name(cls)} has no field {str(unknown.pop())[:200]!r}; it has {', '.join(fields)}"
+            f"{_wire_name(cls)} has no field {shown(unknown.pop())!r}; it has {', '.join(fields)}"
         )
     try:
         value = cls(**{name: part for name, part in sent.items() if fields[name].init})
@@ -163,10 +163,10 @@ def _member_names(value: Enum) -> list[str]:
 def _enum_value(parts: list[Any], _: Decoding) -> Enum:
     cls = _find_enum(parts[0])
     if cls is None:
-        raise DecodeError(f"there is no enum {str(parts[0])[:200]} in the modules that are imported here")
+        raise DecodeError(f"there is no enum {shown(parts[0])} in the modules that are imported here")
     members = cls.__members__
     if unknown := [name for name in parts[1:] if name not in members]:
-        raise DecodeError(f"{parts[0]} has no member {str(unknown[0])[:200]}; it has {', '.join(members)}")
+        raise DecodeError(f"{parts[0]} has no member {shown(unknown[0])}; it has {', '.join(members)[:300]}")
     if len(parts) == 2:
         return members[parts[1]]
     if not issubclass(cls, Flag):

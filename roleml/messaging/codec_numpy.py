@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, checked_shape
+from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, checked_shape, shown
 from roleml.messaging.exceptions import DecodeError
 
 __all__ = ["ROWS", "row_of_type"]
@@ -97,7 +97,7 @@ def _dtype(description: Any) -> np.dtype[Any]:
             spec["itemsize"] = itemsize
             dtype: np.dtype[Any] = np.dtype(spec, align=aligned)
             return dtype
-    raise DecodeError(f"numpy has no dtype {str(description)[:100]}, or it does not travel")
+    raise DecodeError(f"numpy has no dtype {shown(description)}, or it does not travel")
 
 
 ARRAY = Row(64, np.ndarray, _array_parts, _array)

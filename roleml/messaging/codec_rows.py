@@ -18,7 +18,7 @@ from msgpack import ExtType
 
 from roleml.messaging.exceptions import DecodeError
 
-__all__ = ["Decoding", "Encoding", "Row", "Unsupported", "checked_shape", "hashable", "paired"]
+__all__ = ["Decoding", "Encoding", "Row", "Unsupported", "checked_shape", "hashable", "paired", "shown"]
 
 
 #: A table of this many keys is soon made whatever they are; in a larger one, this many may have one hash.
@@ -78,6 +78,14 @@ class Row:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "marker", ExtType(self.tag, b""))
+
+
+def shown(part: Any) -> str:
+    """A part of a stranger's for an error: a text or a number. To show anything else could take long, and run
+    code of the classes in it."""
+    if type(part) is str:
+        return part[:100]
+    return str(part) if type(part) is int and abs(part) < 1 << 64 else f"a {type(part).__name__}"
 
 
 def paired(parts: list[Any]) -> Iterable[tuple[Any, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, checked_shape
+from roleml.messaging.codec_rows import Decoding, Encoding, Row, Unsupported, checked_shape, shown
 from roleml.messaging.exceptions import DecodeError
 
 __all__ = ["ROWS", "row_of_type"]
@@ -60,7 +60,7 @@ def _tensor(parts: list[Any], source: Decoding) -> torch.Tensor:
 
 def _dtype(name: Any) -> torch.dtype:
     if name not in _DTYPES:
-        raise DecodeError(f"torch {torch.__version__} has no dtype {str(name)[:100]}")
+        raise DecodeError(f"torch {torch.__version__} has no dtype {shown(name)}")
     return _DTYPES[name]
 
 

@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 from collections import OrderedDict
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -309,6 +310,35 @@ def test_the_error_stays_short_whatever_was_sent() -> None:
         with pytest.raises(DecodeError) as caught:
             codec.decode(forged(form, b"x"))
         assert len(str(caught.value)) < 1_000
+
+
+class Loud(NamedTuple):
+    value: int
+
+    def __repr__(self) -> str:
+        raise AssertionError("somebody wants to see it")
+
+
+LOUD = [tag(33), f"{__name__}:Loud", 1]
+SHOWN = {
+    "the number of a buffer": [tag(2), LOUD],
+    "the name of an enum": [tag(34), LOUD],
+    "a member of an enum": [tag(34), f"{__name__}:Colour", LOUD],
+    "a dtype of numpy": [tag(64), LOUD, [1], 0],
+    "a dtype of torch": [tag(80), LOUD, [1], 0],
+    "a field": [tag(32), f"{__name__}:Report", LOUD, 1],
+}
+
+
+@pytest.mark.parametrize("form", SHOWN.values(), ids=SHOWN)
+def test_an_error_does_not_show_what_a_class_would_have_to_show(form: Any) -> None:
+    register_named_tuple(Loud)
+    with pytest.raises(DecodeError, match="a Loud"):
+        codec.decode(forged(form, b"x"))
+
+
+class Colour(Enum):
+    RED = 1
 
 
 def test_every_tag_is_of_one_row() -> None:
