@@ -17,7 +17,7 @@ ARGS   ?=
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers faults broker browser lint format examples bench docs notebook schema clean
+.PHONY: help demo test test-brokers faults fuzz broker browser lint format examples bench docs notebook schema clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ faults: $(VENV)/.dev broker ## mistreat a broker, processes and a network, and w
 	@rm -f .faults.jsonl
 	ROLEML_FAULTS=.faults.jsonl $(BIN)/python -m pytest tests/faults $(ARGS)
 	$(BIN)/python tests/faults/table.py .faults.jsonl docs/reliability.md
+
+fuzz: $(VENV)/.dev $(VENV)/.fuzz ## look for bytes that do harm, guided by coverage (three minutes, or ARGS="--seconds 60 header")
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 # Where it cannot, it says in a line what to do, and the tests go on: they may find a broker elsewhere, or will say it.
 broker: ## install Debian's RabbitMQ without its service, if there is none (needs root)
@@ -81,6 +84,6 @@ $(BIN)/python:
 	  { echo "RoleML needs Python 3.10 or newer; '$(PYTHON)' is `$(PYTHON) -V 2>&1`. Try: PYTHON=python3.12 make"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.docs $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
