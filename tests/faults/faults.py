@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
-from tests.faults.world import World
+from tests.broker.node import Node
+from tests.faults.world import DEADLINE_S, World, is_frozen
 
 __all__ = ["FAULTS", "Fault"]
 
@@ -26,18 +30,21 @@ class Fault:
     short: bool = False
     #: how often `make faults` repeats it
     runs: int = 3
+    #: how the broker is before anybody connects, and until the end
+    condition: Callable[[Node], AbstractContextManager[Any]] = contextlib.nullcontext
 
 
 Step = Callable[[World], object]
 
 
-def lasting(seconds: float, begin: Step, end: Step) -> Callable[[World], float]:
-    """A fault that goes on for so long."""
+def lasting(seconds: float, begin: Step, proof: Step, end: Step) -> Callable[[World], float]:
+    """A fault that goes on for so long, from when its proof is true."""
 
     def strike(world: World) -> float:
         struck_s = time.monotonic()
         begin(world)
         try:
+            world.took_effect(lambda: proof(world))
             threading.Event().wait(seconds)
         finally:
             end(world)
@@ -47,7 +54,7 @@ def lasting(seconds: float, begin: Step, end: Step) -> Callable[[World], float]:
 
 
 def at_once(*steps: Step) -> Callable[[World], float]:
-    """A fault that is over when all has been done."""
+    """A fault that is over when all has been done. The steps prove it themselves."""
 
     def strike(world: World) -> float:
         struck_s = time.monotonic()
@@ -60,15 +67,49 @@ def at_once(*steps: Step) -> Callable[[World], float]:
 
 def kill_both(world: World) -> None:
     for worker in world.workers:
-        worker.kill()
+        world.kill(worker)
     for worker in world.workers:
         worker.start()
 
 
 def close_connections(world: World) -> None:
-    world.node.evaluate(
-        '[rabbit_networking:close_connection(Pid, "a fault") || Pid <- rabbit_networking:connections()], ok'
+    closed = world.node.evaluate(
+        'length([rabbit_networking:close_connection(Pid, "a fault")'
+        " || Pid <- rabbit_networking:connections()])"
     )
+    world.took_effect(lambda: closed >= 2 * (1 + len(world.workers)))
+
+
+def restart_broker(world: World) -> None:
+    world.node.terminate()
+    world.took_effect(lambda: not world.node.running)
+    world.node.start()
+
+
+@contextlib.contextmanager
+def impatient(node: Node) -> Iterator[None]:
+    """What is held for longer than four seconds is taken back, and the broker looks every second."""
+    names = ("consumer_timeout", "channel_tick_interval")
+    before = [node.evaluate(f"{{ok, Value}} = application:get_env(rabbit, {name}), Value") for name in names]
+    for values in ((4000, 1000), before):
+        for name, value in zip(names, values, strict=True):
+            node.evaluate(f"ok = application:set_env(rabbit, {name}, {value})")
+        if values != before:
+            yield
+
+
+def outstay(world: World) -> None:
+    """Tasks that take longer than the broker waits for their acknowledgement, several times over."""
+    taken_back = times_taken_back(world.node)
+    tasks = [world.begin_task(worker, 20.0) for worker in world.workers]
+    for number in range(1, 5):
+        world.took_effect(lambda number=number: times_taken_back(world.node) >= taken_back + number)
+    for task in tasks:
+        task.result(DEADLINE_S)
+
+
+def times_taken_back(node: Node) -> int:
+    return node.log(1_000_000).count("delivery acknowledgement on channel")
 
 
 def limit(bytes_per_s: float | None) -> Step:
@@ -79,30 +120,50 @@ def limit(bytes_per_s: float | None) -> Step:
 
 
 def frozen(seconds: float) -> Callable[[World], float]:
-    return lasting(seconds, lambda w: w.workers[0].pause(), lambda w: w.workers[0].resume())
+    return lasting(
+        seconds,
+        lambda w: w.workers[0].pause(),
+        lambda w: w.workers[0].frozen,
+        lambda w: w.workers[0].resume(),
+    )
 
 
 def cut(seconds: float) -> Callable[[World], float]:
-    return lasting(seconds, lambda w: w.proxy.cut(), lambda w: w.proxy.mend())
+    return lasting(
+        seconds, lambda w: w.proxy.cut(), lambda w: not w.proxy.connections, lambda w: w.proxy.mend()
+    )
 
 
 def silent(seconds: float) -> Callable[[World], float]:
-    return lasting(seconds, lambda w: w.proxy.freeze(), lambda w: w.proxy.mend())
+    return lasting(
+        seconds, lambda w: w.proxy.freeze(), lambda w: w.proxy.held_bytes, lambda w: w.proxy.mend()
+    )
 
 
 def alarm(resource: str) -> Callable[[World], float]:
-    return lasting(3.0, lambda w: w.node.raise_alarm(resource), lambda w: w.node.clear_alarms())
+    return lasting(3.0, lambda w: w.node.raise_alarm(resource), is_blocked, lambda w: w.node.clear_alarms())
 
 
-KILLED = lasting(1.5, lambda w: w.workers[0].kill(), lambda w: w.workers[0].start())
-BROKER_KILLED = lasting(1.0, lambda w: w.node.kill(), lambda w: w.node.start())
-BROKER_FROZEN = lasting(3.0, lambda w: w.node.pause(), lambda w: w.node.resume())
+def is_blocked(world: World) -> bool:
+    """Whether the broker takes nothing from somebody who sends."""
+    return any(row["state"] == "blocked" for row in world.node.list_connections())
+
+
+KILLED = lasting(
+    1.5, lambda w: w.workers[0].kill(), lambda w: w.workers[0].killed, lambda w: w.workers[0].start()
+)
+BROKER_KILLED = lasting(1.0, lambda w: w.node.kill(), lambda w: not w.node.running, lambda w: w.node.start())
+BROKER_FROZEN = lasting(
+    3.0, lambda w: w.node.pause(), lambda w: is_frozen(w.node.pid), lambda w: w.node.resume()
+)
+SLOW = lasting(5.0, limit(2e6), lambda w: w.proxy.slowed_bytes, limit(None))
 
 
 def restart_twice(world: World) -> None:
     """At a third time, a task that ran each time would be set aside."""
     for _ in range(2):
-        world.workers[0].restart()
+        world.kill(world.workers[0])
+        world.workers[0].start()
 
 
 #: A process may be gone that had begun something.
@@ -116,7 +177,7 @@ FAULTS = [
     Fault("an actor is killed twice in a row", at_once(restart_twice), **KILLS),
     Fault("an actor is frozen for 3 s", frozen(3.0), short=True),
     Fault("an actor is frozen for a minute", frozen(60.0), **KILLS, runs=1),
-    Fault("the broker is restarted", at_once(lambda w: w.node.restart()), **LOSES, short=True),
+    Fault("the broker is restarted", at_once(restart_broker), **LOSES, short=True),
     Fault("kill -9 of the broker", BROKER_KILLED, **LOSES, short=True),
     Fault("the broker is frozen for 3 s", BROKER_FROZEN),
     Fault("the broker closes all connections", at_once(close_connections), **LOSES, short=True),
@@ -124,7 +185,8 @@ FAULTS = [
     Fault("the network is cut for 20 s", cut(20.0), **LOSES, runs=1),
     Fault("the network loses everything for 5 s", silent(5.0)),
     Fault("the network loses everything for 45 s", silent(45.0), **KILLS, runs=1),
-    Fault("a network of 2 MB/s for 5 s", lasting(5.0, limit(2e6), limit(None))),
+    Fault("a network of 2 MB/s for 5 s", SLOW),
     Fault("an alarm for memory, 3 s", alarm("memory"), short=True),
     Fault("an alarm for disk, 3 s", alarm("disk")),
+    Fault("tasks of 20 s where consumer_timeout is 4 s", at_once(outstay), runs=1, condition=impatient),
 ]

@@ -52,6 +52,8 @@ class Outcome:
     wrong: tuple[str, ...] = ()
     #: runs of a handler beyond the first in one process, which is never right
     repeated_in_process: int = 0
+    #: calls without an outcome when the fault struck
+    in_flight: int = 0
 
 
 class Ledger:
@@ -113,4 +115,5 @@ class Ledger:
             recovered_s - healed_s if math.isfinite(recovered_s) else None,
             tuple(f"{call.id}: {call.error}" for call in calls if call.wrong),
             sum(number - 1 for number in in_process.values()),
+            sum(call.began_s <= fault_s < (call.ended_s or math.inf) for call in calls),
         )

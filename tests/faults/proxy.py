@@ -25,6 +25,8 @@ class Proxy:
         self._target = target_port
         self.port = 0
         self.bytes_per_s: float | None = None
+        #: what came while it was frozen, and while it was slow
+        self.held_bytes = self.slowed_bytes = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
@@ -44,6 +46,10 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    @property
+    def connections(self) -> int:
+        return len(self._writers) // 2
 
     def cut(self) -> None:
         self._do(self._hang_up(cut=True))
@@ -89,14 +95,19 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, back}
-        await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
-        self._writers -= {writer, back}
+        try:
+            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+        finally:
+            self._writers -= {writer, back}
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while piece := await reader.read(PIECE_BYTES):
-                await self._flowing.wait()
+                if not self._flowing.is_set():
+                    self.held_bytes += len(piece)
+                    await self._flowing.wait()
                 if self.bytes_per_s is not None:
+                    self.slowed_bytes += len(piece)
                     await asyncio.sleep(len(piece) / self.bytes_per_s)
                 writer.write(piece)
                 await writer.drain()

@@ -13,8 +13,8 @@ from typing import Any
 
 BEGIN, END = "<!-- made by make faults: begin -->", "<!-- made by make faults: end -->"
 HEADINGS = (
-    "fault", "runs", "calls", "tasks lost", "calls hung", "tasks run again", "services refused",
-    "services run twice", "noticed after", "recovered after",
+    "fault", "runs", "injected", "in flight", "calls", "tasks lost", "calls hung", "tasks run again",
+    "services refused", "services run twice", "noticed after", "recovered after",
 )  # fmt: skip
 
 
@@ -27,6 +27,8 @@ def rows(results: Iterable[Mapping[str, Any]]) -> list[Sequence[str]]:
         (
             fault,
             str(len(found)),
+            str(sum(each["injected"] for each in found)),
+            str(sum(each["in_flight"] for each in found)),
             str(sum(each["tasks"] + each["services"] for each in found)),
             str(sum(len(each["lost"]) for each in found)),
             str(sum(len(each["hung"]) for each in found)),

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,19 +18,18 @@ from tests.broker.node import Node
 from tests.faults import table
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.ledger import Outcome
-from tests.faults.world import World
+from tests.faults.world import LONG, World, keep
 
-LONG = bool(os.environ.get("ROLEML_FAULTS"))
 CHOSEN = [(fault, run) for fault in FAULTS for run in range(fault.runs if LONG else 1) if fault.short or LONG]
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
-def world(breakable_node: Node, tmp_path: Path) -> Iterator[World]:
+def world(breakable_node: Node, fault: Fault, tmp_path: Path) -> Iterator[World]:
     vhost = fresh_vhost()
     breakable_node.add_vhost(vhost)
-    with World(breakable_node, vhost, tmp_path) as world:
+    with fault.condition(breakable_node), World(breakable_node, vhost, tmp_path) as world:
         yield world
     if breakable_node.running:
         breakable_node.delete_vhost(vhost)
@@ -48,7 +45,8 @@ def test_nothing_is_lost_nothing_hangs_and_nothing_runs_twice_that_must_not(
     world.wait_for_answers(10, healed_s)
     world.rest()
     outcome = world.outcome(struck_s, healed_s)
-    _keep(fault.name, world.node.version(), asdict(outcome))
+    keep(fault.name, world.node.version(), world.injected, outcome)
+    assert world.injected > 0
     assert outcome.hung == ()
     assert outcome.lost == ()
     assert outcome.wrong == ()
@@ -60,26 +58,24 @@ def test_nothing_is_lost_nothing_hangs_and_nothing_runs_twice_that_must_not(
     assert outcome.services > 5
 
 
-def _keep(name: str, version: str, outcome: dict[str, Any]) -> None:
-    """A line for the table, where `make faults` asks for it."""
-    path = os.environ.get("ROLEML_FAULTS")
-    if path:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"fault": name, "broker": version, **outcome}) + "\n")
-
-
 def test_the_table_has_a_row_for_each_fault_and_the_longest_times(tmp_path: Path) -> None:
-    outcome = Outcome(10, 5, (), ("task-1",), ("gone", "gone"), 3, 0, 0.5, None)
+    outcome = Outcome(10, 5, (), ("task-1",), ("gone", "gone"), 3, 0, 0.5, None, in_flight=4)
     results = tmp_path / "results.jsonl"
     for notice_s in (0.25, None, 1.0):
-        line = {"fault": "a fault", "broker": "3.10.8", **asdict(outcome), "notice_s": notice_s}
+        line = {
+            "fault": "a fault",
+            "broker": "3.10.8",
+            "injected": 2,
+            **asdict(outcome),
+            "notice_s": notice_s,
+        }
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
     table.main(str(results), str(page))
     text = page.read_text(encoding="utf-8")
-    assert "| a fault | 3 | 45 | 0 | 3 | 9 | 6 | 0 | 1.0 s |  |" in text
+    assert "| a fault | 3 | 6 | 12 | 45 | 0 | 3 | 9 | 6 | 0 | 1.0 s |  |" in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -12,6 +13,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,13 +23,16 @@ from typing import Any
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
 from roleml.core.role.exceptions import RoleInteractionError
-from tests.actors import in_thread
+from tests.actors import in_thread, wait_until
 from tests.broker.node import Node
 from tests.faults.ledger import Ledger, Outcome
 from tests.faults.proxy import Proxy
 from tests.programs import ROOT
 
-__all__ = ["Worker", "World"]
+__all__ = ["LONG", "Worker", "World", "keep"]
+
+#: Asked for by `make faults`: all faults, and a file for what comes of them.
+LONG = os.environ.get("ROLEML_FAULTS", "")
 
 DEADLINE_S = 60.0
 PROGRAM = Path(__file__).with_name("worker.py")
@@ -63,6 +69,14 @@ class Worker:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def killed(self) -> bool:
+        return self._process is not None and self._process.poll() == -signal.SIGKILL
+
+    @property
+    def frozen(self) -> bool:
+        return is_frozen(self.pid)
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -91,6 +105,11 @@ class Worker:
             self.wait()
 
 
+def is_frozen(pid: int) -> bool:
+    """Whether a process is stopped, by its line in /proc."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 class Caller(rml.Role):
     """Calls."""
 
@@ -103,6 +122,8 @@ class World:
         self.proxy = Proxy(node.port)
         self.ledger = Ledger()
         self.caller = Caller()
+        #: how often a fault was put in, and seen to be there
+        self.injected = 0
         self._vhost = vhost
         self._folder = folder
         self._threads = threads
@@ -133,6 +154,15 @@ class World:
         in_thread(self._actor.stop).result(DEADLINE_S)
         self.proxy.__exit__(None, None, None)
 
+    def took_effect(self, proof: Callable[[], Any]) -> None:
+        """Wait until a fault shows, and count it."""
+        wait_until(proof, DEADLINE_S)
+        self.injected += 1
+
+    def kill(self, worker: Worker) -> None:
+        worker.kill()
+        self.took_effect(lambda: worker.killed)
+
     def begin_calling(self) -> None:
         """Call both workers from several threads, one call after the other in each, until told to rest."""
         for number in range(self._threads):
@@ -147,6 +177,10 @@ class World:
         while min(self.ledger.answered_since(since_s)[worker.name] for worker in self.workers) < number:
             assert time.monotonic() < end_s, "nobody is answered any more"
             self._resting.wait(0.02)
+
+    def begin_task(self, worker: Worker, seconds: float) -> Future[None]:
+        """A task that takes so long, beside the others; done when it has an outcome."""
+        return in_thread(self.call, "task", worker, partial(self._work, worker, seconds, b"long"))
 
     def rest(self, deadline_s: float = DEADLINE_S) -> None:
         """Begin no more calls, and give those under way the time to end."""
@@ -190,3 +224,11 @@ class World:
         args = {"call_id": call_id, "seconds": seconds}
         result = self.caller.call_task(worker.role, "work", args, {"data": data}).result()
         assert result == (zlib.crc32(data), data), "the result is wrong"
+
+
+def keep(fault: str, broker: str, injected: int, outcome: Outcome) -> None:
+    """A line for the table, where `make faults` asks for it."""
+    if LONG:
+        line = {"fault": fault, "broker": broker, "injected": injected, **asdict(outcome)}
+        with Path(LONG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
