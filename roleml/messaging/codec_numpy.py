@@ -103,7 +103,7 @@ def _dtype(description: Any) -> np.dtype[Any]:
 ARRAY = Row(64, np.ndarray, _array_parts, _array)
 SCALAR = Row(65, np.generic, lambda v, _: [_describe(v.dtype), v.tobytes()], _scalar)
 DTYPE = Row(66, np.dtype, lambda v, _: [_describe(v)], lambda p, _: _dtype(*p))
-STRING = Row(67, np.str_, lambda v, _: [str(v)], _string)
+STRING = Row(67, np.str_, lambda v, _: [str.__str__(v)], _string)  # str(v) loses NULs at its end
 BYTES = Row(68, np.bytes_, lambda v, out: [out.blob(bytes(v))], lambda p, src: np.bytes_(bytes(src.blob(*p))))
 
 ROWS = (ARRAY, SCALAR, DTYPE, STRING, BYTES)

@@ -165,6 +165,7 @@ def found() -> dict[str, dict[str, bytes]]:
             "found-decimal-of-an-int": forged(tag(5), [tag(1), b"\x7f" * 100]),
             "found-tensor-that-ends-the-process": forged(tag(80), "torch.quint8", [4], 0),
             "found-tensor-for-a-number": forged(tag(2), [tag(80), "torch.int8", [2], 0]),
+            "found-numpy-text-that-ends-in-nothing": forged(tag(67), "a\0"),
             "found-keys-of-one-hash": forged(tag(9), *alike),
         },
         "properties": {

@@ -122,6 +122,7 @@ def test_any_layout_of_memory_arrives_in_c_order(array: np.ndarray[Any, Any]) ->
         np.timedelta64(5, "ns"),
         np.str_("text"),
         np.str_(""),
+        np.str_("a\0b\0\0"),
         np.bytes_(b"a\0b\0"),
         np.zeros((), STRUCT)[()],
     ],
