@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roleml.core.actor.conditions import Condition
+from roleml.core.actor.conditions import OPERATORS, Condition, check_conditions
 from roleml.messaging.filters import MAX_STAMP_BYTES, OPAQUE, filter_of, passes, stamp, stamps_of
 
 
@@ -39,6 +39,40 @@ def test_a_filter_never_holds_back_what_python_finds_equal(
 ) -> None:
     if all(Condition(name, "eq", value).holds(args) for name, value in wanted.items()):
         assert passes(stamps_of(args), [filter_of(wanted.items())])
+
+
+STAMPED = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63) + 1, 2**63 - 1),
+    st.floats(-1e18, 1e18),
+    st.text(max_size=3),
+    st.sampled_from([0, 1, 1.0, True, -0.0, "n:1", "z:", "", math.nan]),
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), STAMPED), st.dictionaries(st.sampled_from("abc"), STAMPED))
+def test_among_short_scalars_a_filter_lets_through_just_what_python_finds_equal(
+    args: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    judged = {name: value for name, value in wanted.items() if value == value}  # nothing equals NaN
+    conditions = [Condition(name, "eq", value) for name, value in judged.items()]
+    assert passes(stamps_of(args), [filter_of(judged.items())]) == check_conditions(args, conditions)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), SCALARS),
+    st.lists(
+        st.builds(Condition, st.sampled_from("abcd"), st.sampled_from(sorted(OPERATORS)), SCALARS), max_size=4
+    ),
+)
+def test_conditions_of_any_operators_that_hold_pass_the_filter_of_their_equalities(
+    args: dict[str, Any], conditions: list[Condition]
+) -> None:
+    """As a subscription asks for them, see `Inlet.filters`."""
+    if check_conditions(args, conditions):
+        equalities = filter_of((each.name, each.value) for each in conditions if each.is_equality)
+        assert passes(stamps_of(args), [equalities])
 
 
 @given(SCALARS, SCALARS)

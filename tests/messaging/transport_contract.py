@@ -7,6 +7,7 @@ numbers in the names are those of the promises in the docstring of ``Transport``
 from __future__ import annotations
 
 import queue
+import random
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +18,7 @@ from roleml.messaging.codec import Codec
 from roleml.messaging.codec_body import Body
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.filters import filter_of, stamps_of
+from roleml.messaging.filters import filter_of, passes, stamps_of
 from roleml.messaging.transport import Absence, Presence, Transport, open_transport
 
 DEADLINE_S = 10.0
@@ -83,6 +84,13 @@ class Peer:
 
 
 Connect = Callable[[str], Peer]
+
+#: args of events: many are equal to each other, some have no stamp
+ARGS = [
+    None, True, False, 0, 1, 1.0, -0.0, 0.5, -1, 2**62, 2**63, 2**70, float("inf"), float("nan"), "", "a",
+    "n:1", "z:", "ä\N{SNOWMAN}", "x" * 256, "x" * 257, [1], (1,), b"a",
+]  # fmt: skip
+ARG_NAMES = ["loss", "from", "kind", "x-match", "a.loss", "ä", "n" * 100, "n" * 101, " "]
 
 
 class TransportContract:
@@ -290,6 +298,25 @@ class TransportContract:
         assert [c.inbox.next()[1] for _ in range(6)] == list(range(6))
         b.flush(source)
         assert b.inbox.delivered.empty()
+
+    def test_5_filters_let_through_what_passes_and_nothing_else(self, connect: Connect) -> None:
+        source, b = connect("a"), connect("b")
+        chance = random.Random(1)
+
+        def some_args(most: int) -> dict[str, Any]:
+            return {name: chance.choice(ARGS) for name in chance.sample(ARG_NAMES, chance.randint(0, most))}
+
+        for number in range(20):
+            wanted = [some_args(2) for _ in range(chance.randint(1, 3))]
+            events = [some_args(3) for _ in range(20)] + [each | some_args(1) for each in wanted]
+            filters = [filter_of(each.items()) for each in wanted]
+            expected = [n for n, args in enumerate(events) if passes(stamps_of(args), filters)]
+            b.subscribe(source, f"news{number}", *wanted)
+            for n, args in enumerate(events):
+                source.publish(f"news{number}", n, n, **args)
+            assert [b.inbox.next()[1] for _ in expected] == expected
+            b.flush(source)
+            assert b.inbox.delivered.empty()
 
     def test_5_subscribing_again_replaces_the_filters_without_a_gap(self, connect: Connect) -> None:
         source, b = connect("a"), connect("b")
