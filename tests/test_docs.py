@@ -172,6 +172,13 @@ def test_every_command_in_the_manual_could_be_given() -> None:
     assert seen > 50
 
 
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = re.findall(r"`(test_\w+)`", (DOCS / "security.md").read_text(encoding="utf-8"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not set(named) - set(re.findall(r"def (test_\w+)", text))
+    assert len(set(named)) > 40
+
+
 def tomllib_extras() -> set[str]:
     """The extras of pyproject.toml; tomllib is not in Python 3.10."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
