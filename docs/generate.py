@@ -71,7 +71,7 @@ PAGES: dict[str, tuple[str, str, dict[str, str]]] = {
         "Where roles live, whom they know, and how one calls many.",
         {
             "roleml.core.builders": "actor errors",
-            "roleml.core.actor": "actor group.makers group.util.collections promise",
+            "roleml.core.actor": "actor checkpoints group.makers group.util.collections promise",
             "roleml.core": "context",
         },
     ),

@@ -19,6 +19,8 @@ logger = logging.getLogger("roleml.managers.task")
 
 #: Where an answer is kept: caller, role and channel. A newer one takes the place of an older one.
 Place = tuple[Address, str, str]
+#: So many are kept at most: callers may make up names of roles.
+MOST_ANSWERS = 1000
 
 
 class TaskName(NamedTuple):
@@ -92,8 +94,10 @@ class Once:
             save()
             return
         with self._lock:
-            before = self._answers.get(task.place)
+            before = self._answers.pop(task.place, None)
             self._answers[task.place] = task.key, frame
+            if len(self._answers) > MOST_ANSWERS:
+                del self._answers[next(iter(self._answers))]
         try:
             save()
         except BaseException:

@@ -9,13 +9,14 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pytest
 
-from roleml.core.actor import randomness
+from roleml.core.actor import once, randomness
 from roleml.core.actor.checkpoints import CheckpointError, Checkpoints
 from roleml.core.actor.elements import Elements
 from roleml.core.actor.once import TaskName
@@ -353,6 +354,16 @@ def test_a_task_that_the_broker_delivers_again_is_answered_from_the_checkpoint(t
     assert serve(checkpoints_of(tmp_path, Silent()), "17", lambda: {"x": np.ones(2)})["x"].tolist() == [1, 1]
     again = serve(checkpoints_of(tmp_path, Silent()), "17", lambda: pytest.fail("it ran again"))
     assert again["x"].tolist() == [1, 1]
+
+
+def test_the_answers_that_are_kept_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(once, "MOST_ANSWERS", 2)
+    checkpoints = checkpoints_of(tmp_path, Silent())
+    ran: list[str] = []
+    for role in "abac":
+        task = TaskName(("P", role), "role", "work", f"{role}{len(ran)}")
+        checkpoints.serve("role", partial(ran.append, role), save=True, task=task)
+    assert [place[0][1] for place in content(tmp_path)["answers"]] == ["a", "c"]
 
 
 def test_a_task_that_made_progress_is_forgiven_one_death(tmp_path: Path) -> None:
