@@ -8,11 +8,12 @@ code.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,9 @@ class Checkpoints:
         self._lock = threading.Lock()
         #: what was found, and no role of that name has started yet to take it
         self._waiting: dict[str, Any] = {}
-        #: the roles that the file has something of
-        self._kept: set[str] = set()
+        #: the roles that the file has something of, and how new that is
+        self._kept: dict[str, int] = {}
+        self._numbers = itertools.count(1)
         self._random: Mapping[str, Any] = {}
         self._found: dict[str, Any] | None = None
         if self.path is not None and self.path.exists():
@@ -132,9 +134,12 @@ class Checkpoints:
         if self.path is None:
             return
         names = [each for each in list(self._roles) if each not in self._waiting] if name is None else [name]
+        # Not under our lock: a handler that is about to save its role holds the role's, and waits for ours.
+        numbered = {each: self._part(each) for each in names}
         with self._lock:
-            parts = {each: part for each in names if (part := self._part(each))}
-            roles = {**self._other_parts(self.path, names), **parts}
+            new = {each: n for each, (n, part) in numbered.items() if part and n > self._kept.get(each, 0)}
+            parts = {each: numbered[each][1] for each in new}
+            roles = {**self._other_parts(self.path, parts), **parts}
             content = {
                 "format": FORMAT,
                 "actor": self._actor,
@@ -142,11 +147,10 @@ class Checkpoints:
                 "starts": 0,
                 "running": self._once.running,
                 "roles": roles,
-                "answers": dict(self._once.answers),
                 "random": randomness.capture(),
             }
             self._write(self.path, content)
-            self._kept = set(roles)
+            self._kept.update(new)
 
     def serve(
         self,
@@ -171,22 +175,23 @@ class Checkpoints:
             saving()
             return value
 
-    def _part(self, name: str) -> dict[str, Any]:
-        """The state of a role and its elements; nothing, if there is none."""
+    def _part(self, name: str) -> tuple[int, dict[str, Any]]:
+        """What there is to save of a role, if anything, with a number that is higher the newer it is."""
         role = self._roles.get(name)
         if role is None:  # it has ended meanwhile
-            return {}
+            return 0, {}
         with role.quiescent():
-            part: dict[str, Any] = {"elements": self._elements.states(name)}
+            number = next(self._numbers)
+            part = {"elements": self._elements.states(name), "answers": self._once.answers(name)}
             if isinstance(role, Stateful):
                 part["state"] = role.state_dict()
-        return part if len(part) > 1 or part["elements"] else {}
+        return number, part if any(part.values()) or "state" in part else {}
 
-    def _other_parts(self, path: Path, names: Sequence[str]) -> dict[str, Any]:
+    def _other_parts(self, path: Path, parts: Mapping[str, Any]) -> dict[str, Any]:
         """What the last checkpoint has of other roles."""
-        if self._kept.issubset(names):
+        if self._kept.keys() <= parts.keys():
             return {}
-        return {name: part for name, part in self._content(path)["roles"].items() if name not in names}
+        return {name: part for name, part in self._content(path)["roles"].items() if name not in parts}
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
         new = path.with_suffix(f"{SUFFIX}-new")
@@ -215,9 +220,10 @@ class Checkpoints:
             )
         logger.info("actor %s goes on from the checkpoint of %s", self._actor, content["saved"])
         self._waiting = dict(content["roles"])
-        self._kept = set(self._waiting)
+        self._kept = dict.fromkeys(self._waiting, 0)
         self._random = content["random"]
-        self._once.restore(content["answers"])
+        for part in self._waiting.values():
+            self._once.restore(part["answers"])
         return content
 
     def _content(self, path: Path) -> dict[str, Any]:

@@ -121,10 +121,10 @@ class Once:
         with self._lock:
             return [(task.caller[0], task_id) for task, ids in self._ids.items() for task_id in ids]
 
-    @property
-    def answers(self) -> Mapping[Place, tuple[str, bytes]]:
+    def answers(self, role: str) -> dict[Place, tuple[str, bytes]]:
+        """Those of one role."""
         with self._lock:
-            return dict(self._answers)
+            return {place: answer for place, answer in self._answers.items() if place[1] == role}
 
     def restore(self, answers: Mapping[Place, tuple[str, bytes]]) -> None:
         """Take over the answers of an earlier process."""

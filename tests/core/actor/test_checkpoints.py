@@ -244,6 +244,49 @@ def test_nothing_comes_between_a_handler_and_its_checkpoint(
     assert content(tmp_path)["roles"]["role"]["state"]["count"] == 1
 
 
+def test_saving_all_roles_waits_for_a_handler_that_saves_its_own(
+    actors: Actors, probe: Probe, tmp_path: Path
+) -> None:
+    class Held(Counting):
+        @Task(expand=True, checkpoint=True)
+        def hold(self, _: RoleInstanceID) -> int:
+            self.gate.pass_through()
+            return self._up()
+
+    role = Held()
+    actor = actors.start("A", {"role": role, "silent": Silent("a")}, checkpoint=tmp_path)
+    task = probe.call_task(at("A/role"), "hold", key="a")
+    role.gate.entered()
+    saving = in_thread(actor.roles["silent"].save_checkpoint)
+    role.gate.open()
+    assert task.result(DEADLINE_S) == 1
+    saving.result(DEADLINE_S)
+    assert content(tmp_path)["roles"]["role"]["state"]["count"] == 1
+    assert content(tmp_path)["roles"]["silent"]["state"] == "a"
+
+
+def test_an_older_state_does_not_replace_a_newer_one(
+    actors: Actors, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, gate, part = Counting(), Gate(), Checkpoints._part
+
+    def slowly(self: Checkpoints, name: str) -> Any:
+        taken = part(self, name)
+        if name == "silent":
+            gate.pass_through()
+        return taken
+
+    monkeypatch.setattr(Checkpoints, "_part", slowly)
+    actor = actors.start("A", {"role": role, "silent": Silent("a")}, checkpoint=tmp_path)
+    saving = in_thread(actor.roles["silent"].save_checkpoint)
+    gate.entered()  # it has the older state of the other role already
+    assert probe.call_task(at("A/role"), "work", key="a").result(DEADLINE_S) == 1
+    gate.open()
+    saving.result(DEADLINE_S)
+    assert content(tmp_path)["roles"]["role"]["state"]["count"] == 1
+    assert len(content(tmp_path)["roles"]["role"]["answers"]) == 1
+
+
 def test_the_generators_of_the_process_go_on(actors: Actors, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     state = randomness.capture()
@@ -363,7 +406,7 @@ def test_the_answers_that_are_kept_are_bounded(tmp_path: Path, monkeypatch: pyte
     for role in "abac":
         task = TaskName(("P", role), "role", "work", f"{role}{len(ran)}")
         checkpoints.serve("role", partial(ran.append, role), save=True, task=task)
-    assert [place[0][1] for place in content(tmp_path)["answers"]] == ["a", "c"]
+    assert [place[0][1] for place in content(tmp_path)["roles"]["role"]["answers"]] == ["a", "c"]
 
 
 def test_a_task_that_made_progress_is_forgiven_one_death(tmp_path: Path) -> None:
