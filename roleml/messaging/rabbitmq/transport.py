@@ -162,6 +162,8 @@ class RabbitTransport(Transport):
         self._reachable: set[str] = set()
         #: what was asked and is not answered, other than tasks: the broker may lose it when it is killed
         self._asked: dict[str, Envelope] = {}
+        #: of these, what has not been handed to the publisher yet: a question would overtake it
+        self._unsent: set[str] = set()
         # below: only in the consuming connection's thread
         # by queue: each queue that a body was sent to delivers its own chunks
         self._transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
@@ -248,9 +250,16 @@ class RabbitTransport(Transport):
             return
         for envelope in envelopes:
             if envelope.kind in (Kind.SERVICE, Kind.CONTROL) and envelope.id:
+                self._unsent.add(envelope.id)
                 self._asked[envelope.id] = envelope
                 if envelope.target[0] not in self._reachable:
                     self._get_to_know(envelope.target[0])
+        try:
+            self._send(envelopes, body)
+        finally:
+            self._unsent.difference_update([envelope.id for envelope in envelopes])
+
+    def _send(self, envelopes: Sequence[Envelope], body: Body) -> None:
         if body.nbytes <= WHOLE_BYTES:
             whole = body.to_frame()
             self._publisher.publish(*[self._message(envelope, whole, {}) for envelope in envelopes])
@@ -390,7 +399,7 @@ class RabbitTransport(Transport):
         """
         questions: defaultdict[tuple[Kind, Address, str], list[str]] = defaultdict(list)
         for envelope in list(self._asked.values()):
-            if actor is not None and envelope.target[0] != actor:
+            if envelope.id in self._unsent or (actor is not None and envelope.target[0] != actor):
                 continue
             key = (envelope.kind, envelope.target, envelope.channel)
             questions[key].append(f"{envelope.id} {envelope.source[1]}\n")
