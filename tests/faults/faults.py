@@ -86,6 +86,18 @@ def restart_broker(world: World) -> None:
     world.node.start()
 
 
+def without_descriptors(world: World) -> None:
+    """An actor loses its connections, and has nothing to make others with for five seconds."""
+    worker = world.workers[0]
+    worker.tell("take descriptors")
+    world.proxy.cut()
+    world.took_effect(lambda: not world.connected(worker))
+    world.proxy.mend()
+    threading.Event().wait(5.0)
+    assert not world.connected(worker)
+    worker.tell("free descriptors")
+
+
 @contextlib.contextmanager
 def impatient(node: Node) -> Iterator[None]:
     """What is held for longer than four seconds is taken back, and the broker looks every second."""
@@ -186,6 +198,7 @@ FAULTS = [
     Fault("the network loses everything for 5 s", silent(5.0)),
     Fault("the network loses everything for 45 s", silent(45.0), **KILLS, runs=1),
     Fault("a network of 2 MB/s for 5 s", SLOW),
+    Fault("no file descriptors left to connect again, 5 s", at_once(without_descriptors), **LOSES),
     Fault("an alarm for memory, 3 s", alarm("memory"), short=True),
     Fault("an alarm for disk, 3 s", alarm("disk")),
     Fault("tasks of 20 s where consumer_timeout is 4 s", at_once(outstay), runs=1, condition=impatient),

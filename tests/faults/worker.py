@@ -1,9 +1,14 @@
-"""An actor in a process of its own that notes each run of a handler: `python worker.py URL NAME JOURNAL`."""
+"""An actor in a process of its own that notes each run of a handler: `python worker.py URL NAME JOURNAL`.
+
+It does to itself what its input says, a line for each, and says when it is done.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
+import threading
 import time
 import zlib
 from typing import Any
@@ -47,12 +52,47 @@ class Worker(rml.Role):
         return weights + 0.25 * (number - weights)
 
 
+class Hoarder:
+    """Takes each file descriptor as soon as it is free, until told to free them all."""
+
+    def __init__(self) -> None:
+        self._taken: list[int] = []
+        self._taking = threading.Event()
+        self._full = threading.Event()
+
+    def take(self) -> None:
+        """Return when none is left."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+        self._taking.set()
+        threading.Thread(target=self._take_on).start()
+        self._full.wait()
+
+    def free(self) -> None:
+        self._taking.clear()
+
+    def _take_on(self) -> None:
+        while self._taking.is_set():
+            try:
+                self._taken.append(os.dup(0))
+            except OSError:  # none is left
+                self._full.set()
+                time.sleep(0.001)
+        while self._taken:
+            os.close(self._taken.pop())
+        self._full.clear()
+
+
 def main(url: str, name: str, journal: str) -> None:
     actor = rml.Actor(Context.build(ActorProfile(name)), broker=url)
     actor.add_role("worker", Worker(journal))
     actor.start()
+    hoarder = Hoarder()
+    commands = {"take descriptors": hoarder.take, "free descriptors": hoarder.free}
     os.write(1, b"ready\n")
-    sys.stdin.read()
+    for line in sys.stdin:
+        commands[line.strip()]()
+        os.write(1, b"done\n")
     actor.stop()
 
 

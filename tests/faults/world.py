@@ -59,10 +59,20 @@ class Worker:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
+        self._hear("ready")
+
+    def tell(self, command: str) -> None:
+        """Have the process do something to itself."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        print(command, file=self._process.stdin, flush=True)
+        self._hear("done")
+
+    def _hear(self, wanted: str) -> None:
+        assert self._process is not None
         assert self._process.stdout is not None
-        word = self._process.stdout.readline()
-        self._process.stdout.close()  # it says nothing more: its log is not set up
-        assert word == "ready\n", f"{self.name} ended with {self._process.wait()} before it was ready"
+        word = self._process.stdout.readline().strip()
+        assert word == wanted, f"{self.name} said {word!r}, not {wanted}; exit code {self._process.poll()}"
 
     @property
     def pid(self) -> int:
@@ -87,7 +97,9 @@ class Worker:
         assert self._process is not None
         self._process.wait(DEADLINE_S)
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
+        self._process.stdout.close()
 
     def restart(self) -> None:
         self.kill()
@@ -170,6 +182,11 @@ class World:
             self._callers.append(thread)
             thread.start()
         self.wait_for_answers(self._threads)
+
+    def connected(self, worker: Worker) -> bool:
+        """Whether the broker has a connection of this actor."""
+        rows = self.node.list_connections(self._vhost)
+        return any(row["client_properties"].get("actor") == worker.name for row in rows)
 
     def wait_for_answers(self, number: int, since_s: float = 0.0) -> None:
         """Until so many calls that began after then were answered, by each worker."""

@@ -199,7 +199,14 @@ class Connection:
 
     def _run(self) -> None:
         while not self._stopping:
-            connection = self._connect()
+            try:
+                connection = self._connect()
+            except OSError as e:  # a loop needs file descriptors, and the process may have none left
+                self._failed(e)
+                if self._stop_asked.is_set():
+                    self._stopping = True
+                self._pause()
+                continue
             with self._lock:
                 old, self._ioloop, self._woken = self._ioloop, connection.ioloop, True
             if old is not None:
@@ -209,8 +216,11 @@ class Connection:
             connection.ioloop.add_callback_threadsafe(self._drain)
             try:
                 connection.ioloop.start()
-            except Exception:
-                logger.exception("the %s connection broke", self._purpose)
+            except Exception as e:
+                if isinstance(e, OSError) and self._connection is None:  # file descriptors again
+                    self._failed(e)
+                else:
+                    logger.exception("the %s connection broke", self._purpose)
             if not self._stopping:
                 self._pause()
         with self._lock:
@@ -250,6 +260,10 @@ class Connection:
             session.connected(connection)
 
     def _not_opened(self, connection: pika.SelectConnection, error: BaseException) -> None:
+        self._failed(error)
+        connection.ioloop.stop()
+
+    def _failed(self, error: BaseException) -> None:
         self._attempt += 1
         if not self._first.is_set() and self._attempt >= len(self._url.hosts):
             self._first_error = error
@@ -257,7 +271,6 @@ class Connection:
             self._first.set()
         elif self._first.is_set():
             logger.warning("%s", explain(self._url, error))
-        connection.ioloop.stop()
 
     def _closed(self, connection: TunedConnection, reason: BaseException) -> None:
         self._in_turn(self._tell_disconnected)

@@ -57,6 +57,8 @@ def _advice(url: BrokerURL, error: BaseException) -> str:
             return advice
     if "AuthenticationError" in kinds:
         return "the broker does not offer this way to log in; certificates need rabbitmq_auth_mechanism_ssl"
+    if "Too many open files" in said:
+        return "this process has no file descriptor left: `ulimit -n` says how many it may have"
     if "gaierror" in kinds:
         return "there is no host of that name"
     # pika passes some of them on as text only
