@@ -27,6 +27,9 @@ __all__ = ["Role", "RoleHost"]
 
 Interface = TypeVar("Interface")
 
+#: of the key of a task; it travels in a header
+MAX_KEY_BYTES = 200
+
 
 class RoleHost(Protocol):
     """What a role needs of the actor that hosts it. The first argument names the acting role."""
@@ -201,9 +204,10 @@ class Role:
         Raises:
             CallerError, ChannelNotFoundError, HandlerError: as :meth:`call`, for whatever prevents
                 acceptance. Errors of the handler itself come through the invocation.
+            ValueError: ``key`` is longer than 200 bytes.
         """
         return self.base.call_task(
-            self._name, target, channel_name, message or Message(args or {}, payloads or {}), key
+            self._name, target, channel_name, message or Message(args or {}, payloads or {}), _checked(key)
         )
 
     def proxy(self, interface: Callable[..., Interface], target: str | RoleInstanceID) -> Interface:
@@ -284,7 +288,8 @@ class Role:
         Raises:
             CallerError, ChannelNotFoundError, HandlerError: of a member that did not accept, unless
                 ``on_call_error`` says otherwise.
-            ValueError: ``KEEP``, or ``messages`` together with a shared message.
+            ValueError: ``KEEP``, ``messages`` together with a shared message, or ``key`` is longer than 200
+                bytes.
             TypeError, RuntimeError: as :meth:`call_group`.
         """
         self.base.call_task_group(
@@ -296,7 +301,7 @@ class Role:
             messages=messages,
             on_call_error=on_call_error,
             on_result=on_result,
-            key=key,
+            key=_checked(key),
         )
 
     @property
@@ -347,6 +352,12 @@ class Role:
             StatusError: this role is not open.
         """
         self.base.unsubscribe(self._name, target, channel_name)
+
+
+def _checked(key: str) -> str:
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"a key has at most {MAX_KEY_BYTES} bytes, not {len(key.encode())}: {key[:40]!r}...")
+    return key
 
 
 def _shared_message(args: Args | None, payloads: Payloads | None, message: Message | None) -> Message | None:

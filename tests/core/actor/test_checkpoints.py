@@ -370,6 +370,15 @@ def test_the_members_of_a_group_have_the_key_each(actors: Actors, probe: Probe, 
     assert [role.ran["work"] for role in roles.values()] == [1, 1, 1]
 
 
+def test_a_key_that_is_too_long_is_refused_at_the_call(actors: Actors, probe: Probe) -> None:
+    actors.start("A", {"role": Counting()})
+    assert probe.call_task(at("A/role"), "work", key="k" * 200).result(DEADLINE_S) == 1
+    with pytest.raises(ValueError, match="at most 200 bytes, not 202"):
+        probe.call_task(at("A/role"), "work", key="é" * 101)
+    with pytest.raises(ValueError, match="at most 200 bytes"):
+        probe.call_task_group([at("A/role")], "work", key="k" * 201)
+
+
 def test_an_answer_that_cannot_travel_is_not_kept(
     actors: Actors, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
