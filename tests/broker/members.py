@@ -13,11 +13,14 @@ from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, EventHandler, Service, Task
 from roleml.messaging.codec import Codec
+from roleml.messaging.rabbitmq import names
 from tests.actors import Actors, wait_until
 from tests.broker.provisioned import Provisioned
 
 CONTENT = Codec().encode(None).to_frame()
 WHO = "to.bob.worker.service.who"
+#: whom alice knows
+WORKERS = {"worker": ["bob/worker"]}
 
 
 class Worker(Role):
@@ -77,6 +80,14 @@ class Member:
             "kind": "service", "id": "1", "from": "mallory/boss", "to": "bob/worker", "channel": "who"
         }  # fmt: skip
         return {key.rstrip("_"): value for key, value in (headers | changes).items()}
+
+    def pose_as_callee(self) -> str:
+        """Be there, and take the calls of mallory's ``worker.who``; the name of the queue that has them."""
+        self.channel.queue_declare("q.mallory.alive", exclusive=True)
+        self.channel.queue_bind("q.mallory.alive", names.CALL, names.alive_key("mallory"))
+        self.channel.queue_declare("q.mallory.calls", exclusive=True)
+        self.channel.queue_bind("q.mallory.calls", names.CALL, "to.mallory.worker.service.who")
+        return "q.mallory.calls"
 
     def trap(self, exchange: str, key: str, dead_exchange: str, dead_key: str) -> None:
         """Redirect what mallory may listen to, under the name of who sent it."""

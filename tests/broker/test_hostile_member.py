@@ -9,7 +9,7 @@ import contextlib
 import logging
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pika
@@ -22,40 +22,12 @@ from roleml.messaging.codec import Codec
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.transfers import checksum
 from tests.actors import DEADLINE_S, Actors, Gate, in_thread, wait_until
-from tests.broker.broker import Broker
-from tests.broker.members import CONTENT, WHO, Bob, Boss, Member, Worker
-from tests.broker.provisioned import Provisioned, provisioned
+from tests.broker.members import CONTENT, WHO, WORKERS, Bob, Boss, Member, Worker
+from tests.broker.provisioned import Provisioned
 
-WORKERS = {"worker": ["bob/worker"]}
 WORK = "to.bob.worker.task.work"
 NESTED = 5000
 FLOOD = 5000
-
-
-@pytest.fixture
-def place(broker_node: Broker, broker_vhost: str) -> Iterator[Provisioned]:
-    with provisioned(broker_node, broker_vhost, ["alice", "bob", "mallory"]) as place:
-        yield place
-
-
-@pytest.fixture
-def actors() -> Iterator[Actors]:
-    actors = Actors()
-    yield actors
-    actors.stop()
-
-
-@pytest.fixture
-def mallory(place: Provisioned) -> Iterator[Member]:
-    member = Member(place)
-    yield member
-    if member.connection.is_open:
-        member.connection.close()
-
-
-@pytest.fixture
-def bob(place: Provisioned, actors: Actors) -> Bob:
-    return Bob(place, actors)
 
 
 def start_boss(place: Provisioned, actors: Actors, **options: Any) -> Boss:
@@ -217,12 +189,9 @@ def test_nobody_can_use_up_the_message_ids_of_another(
 
 def call_id_of_alice(boss: Boss, mallory: Member) -> str:
     """Alice calls mallory, and so tells it what its ids begin with."""
-    mallory.channel.queue_declare("q.mallory.alive", exclusive=True)
-    mallory.channel.queue_bind("q.mallory.alive", names.CALL, names.alive_key("mallory"))
-    mallory.channel.queue_declare("q.mallory.calls", exclusive=True)
-    mallory.channel.queue_bind("q.mallory.calls", names.CALL, "to.mallory.worker.service.who")
+    calls = mallory.pose_as_callee()
     in_thread(boss.call, "other", "who")
-    properties, _ = captured(mallory.channel, "q.mallory.calls")
+    properties, _ = captured(mallory.channel, calls)
     assert properties.user_id == "alice"
     return str(properties.headers["id"]).rpartition("-")[0]
 
@@ -286,12 +255,9 @@ def test_nobody_answers_for_another(
 
 def test_a_captured_call_is_of_no_use(place: Provisioned, actors: Actors, bob: Bob, mallory: Member) -> None:
     boss = start_boss_of_both(place, actors)
-    mallory.channel.queue_declare("q.mallory.alive", exclusive=True)
-    mallory.channel.queue_bind("q.mallory.alive", names.CALL, names.alive_key("mallory"))
-    mallory.channel.queue_declare("q.mallory.calls", exclusive=True)
-    mallory.channel.queue_bind("q.mallory.calls", names.CALL, "to.mallory.worker.service.who")
+    calls = mallory.pose_as_callee()
     in_thread(boss.call, "other", "who")
-    properties, body = captured(mallory.channel, "q.mallory.calls")
+    properties, body = captured(mallory.channel, calls)
     assert place.refusal("mallory", "basic_publish", names.CALL, WHO, body, properties) == 406
     properties.headers["to"] = "bob/worker"
     for user in ("mallory", None):

@@ -6,7 +6,6 @@ import logging
 import queue
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pika
@@ -19,9 +18,8 @@ from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.transport import Presence
 from tests.actors import DEADLINE_S, Actors, in_thread, wait_until
-from tests.broker.broker import Broker
-from tests.broker.members import WHO, Bob, Boss, Member, Worker
-from tests.broker.provisioned import Provisioned, provisioned
+from tests.broker.members import WHO, WORKERS, Bob, Boss, Member, Worker
+from tests.broker.provisioned import Provisioned
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,35 +29,6 @@ from tests.actors import Actors
 Actors().start("bob", broker=sys.argv[1])
 sys.stdin.read()
 """
-
-
-@pytest.fixture
-def place(broker_node: Broker, broker_vhost: str) -> Iterator[Provisioned]:
-    with provisioned(broker_node, broker_vhost, ["alice", "bob", "mallory"]) as place:
-        yield place
-
-
-@pytest.fixture
-def actors() -> Iterator[Actors]:
-    actors = Actors()
-    yield actors
-    actors.stop()
-
-
-@pytest.fixture
-def mallory(place: Provisioned) -> Iterator[Member]:
-    member = Member(place)
-    yield member
-    if member.connection.is_open:
-        member.connection.close()
-
-
-@pytest.fixture
-def bob(place: Provisioned, actors: Actors) -> Bob:
-    return Bob(place, actors)
-
-
-WORKERS = {"worker": ["bob/worker"]}
 
 
 @pytest.mark.parametrize("first", ["the subscriber", "the source"])

@@ -36,6 +36,13 @@ class TaskName(NamedTuple):
         return self.caller, self.role, self.channel
 
 
+class _Running(NamedTuple):
+    """A task that runs, and the ids of the calls that wait for it."""
+
+    outcome: Future[Any]
+    ids: list[str]
+
+
 class Once:
     """The tasks of one actor that may be asked for again, and their last answers.
 
@@ -47,8 +54,7 @@ class Once:
         self._codec = codec
         self._keeps_answers = keeps_answers
         self._lock = threading.Lock()
-        self._running: dict[TaskName, Future[Any]] = {}
-        self._ids: dict[TaskName, list[str]] = {}
+        self._running: dict[TaskName, _Running] = {}
         self._answers: dict[Place, tuple[str, bytes]] = {}
 
     def run(
@@ -62,31 +68,29 @@ class Once:
         """What ``work`` returns, now or earlier. ``save`` follows it, in the same ``quiescent`` block."""
         with self._lock:
             key, frame = self._answers.get(task.place, ("", b""))
-            first = self._running.get(task)
-            if key != task.key and first is None:
-                self._running[task] = Future()
-            if key != task.key:
-                self._ids.setdefault(task, []).append(task_id)
-        if key == task.key:
+            first = task not in self._running
+            running = None if key == task.key else self._running.setdefault(task, _Running(Future(), []))
+            if running is not None:
+                running.ids.append(task_id)
+        if running is None:
             logger.info("%s.%s was done for %s already", task.role, task.channel, "/".join(task.caller))
             return self._codec.decode(Body.from_frame(frame))
-        if first is not None:
+        if not first:
             logger.info("%s.%s is running for %s already", task.role, task.channel, "/".join(task.caller))
-            return first.result()
-        outcome = self._running[task]
+            return running.outcome.result()
         try:
             with quiescent:
                 value = work()
                 self._keep(task, value, save)
         except BaseException as e:
-            outcome.set_exception(e)
+            running.outcome.set_exception(e)
             raise
         else:
-            outcome.set_result(value)
+            running.outcome.set_result(value)
             return value
         finally:
             with self._lock:
-                del self._running[task], self._ids[task]
+                del self._running[task]
 
     def _keep(self, task: TaskName, value: Any, save: Callable[[], Any]) -> None:
         frame = self._encoded(task, value) if self._keeps_answers else None
@@ -119,7 +123,8 @@ class Once:
     def running(self) -> list[tuple[str, str]]:
         """The calls that wait for what runs: the actors that made them, and the ids these gave them."""
         with self._lock:
-            return [(task.caller[0], task_id) for task, ids in self._ids.items() for task_id in ids]
+            running = list(self._running.items())
+            return [(task.caller[0], task_id) for task, each in running for task_id in each.ids]
 
     def answers(self, role: str) -> dict[Place, tuple[str, bytes]]:
         """Those of one role."""

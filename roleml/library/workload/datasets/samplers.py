@@ -43,14 +43,13 @@ class _RandomIndexSampler(IndexSampler):
         self.limit = limit
         # the functions of the `random` module are methods of one hidden generator: same interface, no copy
         self._generator = random if seed is None else random.Random(seed)
-        self._seeded = seed is not None
 
     def state_dict(self) -> dict[str, Any]:
         """That of the sampler's own generator; the shared one is the process's."""
-        return {"generator": self._generator.getstate()} if self._seeded else {}
+        return {} if self._generator is random else {"generator": self._generator.getstate()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        if self._seeded and "generator" in state_dict:
+        if self._generator is not random and "generator" in state_dict:
             self._generator.setstate(state_dict["generator"])
 
 
