@@ -49,6 +49,17 @@ HEAVY = {
 }
 
 
+# where the time of day is asked for, to write it down, or to sign a pickle; whoever waits goes by the monotonic clock
+TIME_OF_DAY = {
+    "roleml/cli/observe/tail.py",
+    "roleml/core/context.py",
+    "roleml/core/role/metrics.py",
+    "roleml/library/roles/recorder/recording.py",
+    "roleml/messaging/signing.py",
+    "roleml/scripts/runner/recipes/measurement/base.py",
+}
+
+
 def source_files() -> list[Path]:
     return sorted((ROOT / "roleml").rglob("*.py"))
 
@@ -161,6 +172,16 @@ def test_a_heavy_package_is_imported_only_where_it_is_the_subject(package: str) 
             if target.split(".")[0] == package:
                 wrong.append(f"{relative}:{line}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_nobody_waits_by_the_time_of_day() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in source_files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("time.time", "time.time_ns")
+    }
+    assert found == TIME_OF_DAY
 
 
 @pytest.mark.parametrize("module", ["roleml.essentials", "roleml.kits.interfaces", "roleml.cli.main"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.broker.node import Node
+from tests.faults.proxy import Proxy
 from tests.faults.world import DEADLINE_S, World, is_frozen
 
 __all__ = ["FAULTS", "Fault"]
@@ -80,6 +81,16 @@ def close_connections(world: World) -> None:
     world.took_effect(lambda: closed >= 2 * (1 + len(world.workers)))
 
 
+def close_connections_of_caller(world: World) -> None:
+    closed = world.node.evaluate(
+        'length([rabbit_networking:close_connection(Pid, "a fault")'
+        " || [{pid, Pid}, {client_properties, Told}]"
+        " <- rabbit_networking:connection_info_all([pid, client_properties]),"
+        ' lists:keyfind(<<"actor">>, 1, Told) =:= {<<"actor">>, longstr, <<"caller">>}])'
+    )
+    world.took_effect(lambda: closed == 2)
+
+
 def restart_broker(world: World) -> None:
     world.node.terminate()
     world.took_effect(lambda: not world.node.running)
@@ -91,11 +102,26 @@ def without_descriptors(world: World) -> None:
     worker = world.workers[0]
     worker.tell("take descriptors")
     world.proxy.cut()
-    world.took_effect(lambda: not world.connected(worker))
+    world.took_effect(lambda: not world.connections_of(worker.name))
     world.proxy.mend()
     threading.Event().wait(5.0)
-    assert not world.connected(worker)
+    assert not world.connections_of(worker.name)
     worker.tell("free descriptors")
+
+
+def turn_clock(*ways: str) -> Step:
+    """The clock of an actor is turned by an hour, one way after the other, while its calls go on."""
+
+    def step(world: World) -> None:
+        worker, shift_s = world.workers[0], 0
+        for way in ways:
+            worker.tell(f"clock {way}")
+            shift_s += {"forward": 3600, "back": -3600}[way]
+            told_s = world.caller.call(worker.role, "clock")
+            world.took_effect(lambda told_s=told_s, shift_s=shift_s: abs(told_s - time.time() - shift_s) < 60)
+            world.wait_for_answers(5, time.monotonic())
+
+    return step
 
 
 @contextlib.contextmanager
@@ -140,15 +166,32 @@ def frozen(seconds: float) -> Callable[[World], float]:
     )
 
 
-def cut(seconds: float) -> Callable[[World], float]:
+Network = Callable[[World], Proxy]
+
+
+def of_callees(world: World) -> Proxy:
+    return world.proxy
+
+
+def of_caller(world: World) -> Proxy:
+    return world.caller_proxy
+
+
+def cut(seconds: float, network: Network = of_callees) -> Callable[[World], float]:
     return lasting(
-        seconds, lambda w: w.proxy.cut(), lambda w: not w.proxy.connections, lambda w: w.proxy.mend()
+        seconds,
+        lambda w: network(w).cut(),
+        lambda w: not network(w).connections,
+        lambda w: network(w).mend(),
     )
 
 
-def silent(seconds: float) -> Callable[[World], float]:
+def silent(seconds: float, network: Network = of_callees) -> Callable[[World], float]:
     return lasting(
-        seconds, lambda w: w.proxy.freeze(), lambda w: w.proxy.held_bytes, lambda w: w.proxy.mend()
+        seconds,
+        lambda w: network(w).freeze(),
+        lambda w: network(w).held_bytes,
+        lambda w: network(w).mend(),
     )
 
 
@@ -198,7 +241,22 @@ FAULTS = [
     Fault("the network loses everything for 5 s", silent(5.0)),
     Fault("the network loses everything for 45 s", silent(45.0), **KILLS, runs=1),
     Fault("a network of 2 MB/s for 5 s", SLOW),
+    Fault("the network of the caller is cut for 3 s", cut(3.0, of_caller), **LOSES),
+    Fault("the network of the caller is cut for 20 s", cut(20.0, of_caller), **LOSES, runs=1),
+    Fault("the network of the caller loses everything for 5 s", silent(5.0, of_caller)),
+    Fault("the network of the caller loses everything for 45 s", silent(45.0, of_caller), **LOSES, runs=1),
+    Fault(
+        "the broker closes the connections of the caller",
+        at_once(close_connections_of_caller),
+        **LOSES,
+        short=True,
+    ),
     Fault("no file descriptors left to connect again, 5 s", at_once(without_descriptors), **LOSES),
+    Fault(
+        "the clock of an actor jumps by an hour, ahead and behind",
+        at_once(turn_clock("forward", "back", "back", "forward")),
+        short=True,
+    ),
     Fault("an alarm for memory, 3 s", alarm("memory"), short=True),
     Fault("an alarm for disk, 3 s", alarm("disk")),
     Fault("tasks of 20 s where consumer_timeout is 4 s", at_once(outstay), runs=1, condition=impatient),

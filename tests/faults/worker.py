@@ -38,6 +38,11 @@ class Worker(rml.Role):
         time.sleep(seconds)
         return zlib.crc32(data), data
 
+    @rml.Service(expand=True)
+    def clock(self, _: rml.RoleInstanceID) -> float:
+        """What this process takes for the time of day."""
+        return time.time()
+
     @rml.Task(expand=True)
     def die(self, _: rml.RoleInstanceID, call_id: str) -> None:
         self.note(call_id)
@@ -50,6 +55,19 @@ class Worker(rml.Role):
         time.sleep(seconds)
         number = int(self.ctx.profile.name.removeprefix("worker"))
         return weights + 0.25 * (number - weights)
+
+
+class Clock:
+    """Sets the time of day of this process, as all Python code in it sees it: `time.time` and `time_ns`."""
+
+    def __init__(self) -> None:
+        self._shift_s = 0
+        told, told_ns = time.time, time.time_ns
+        time.time = lambda: told() + self._shift_s
+        time.time_ns = lambda: told_ns() + 1_000_000_000 * self._shift_s
+
+    def turn(self, seconds: int) -> None:
+        self._shift_s += seconds
 
 
 class Hoarder:
@@ -87,8 +105,13 @@ def main(url: str, name: str, journal: str) -> None:
     actor = rml.Actor(Context.build(ActorProfile(name)), broker=url)
     actor.add_role("worker", Worker(journal))
     actor.start()
-    hoarder = Hoarder()
-    commands = {"take descriptors": hoarder.take, "free descriptors": hoarder.free}
+    hoarder, clock = Hoarder(), Clock()
+    commands = {
+        "take descriptors": hoarder.take,
+        "free descriptors": hoarder.free,
+        "clock forward": lambda: clock.turn(3600),
+        "clock back": lambda: clock.turn(-3600),
+    }
     os.write(1, b"ready\n")
     for line in sys.stdin:
         commands[line.strip()]()

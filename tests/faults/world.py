@@ -127,11 +127,12 @@ class Caller(rml.Role):
 
 
 class World:
-    """Two workers and a caller at one broker; the workers reach it through a proxy. A context manager."""
+    """Two workers and a caller at one broker, with a network for each of the sides. A context manager."""
 
     def __init__(self, node: Node, vhost: str, folder: Path, *, threads: int = 6) -> None:
         self.node = node
-        self.proxy = Proxy(node.port)
+        #: the network of the workers, and that of the caller
+        self.proxy, self.caller_proxy = Proxy(node.port), Proxy(node.port)
         self.ledger = Ledger()
         self.caller = Caller()
         #: how often a fault was put in, and seen to be there
@@ -146,11 +147,10 @@ class World:
         self.workers: list[Worker] = []
 
     def __enter__(self) -> World:
-        self.proxy.__enter__()
-        url = self.node.url(vhost=self._vhost)
-        through = url.replace(f":{self.node.port}/", f":{self.proxy.port}/")
-        self.workers = [Worker(through, f"worker{i}", self._folder) for i in (1, 2)]
-        self._actor = rml.Actor(Context.build(ActorProfile("caller")), broker=url)
+        for proxy in (self.proxy, self.caller_proxy):
+            proxy.__enter__()
+        self.workers = [Worker(self._url(self.proxy), f"worker{i}", self._folder) for i in (1, 2)]
+        self._actor = rml.Actor(Context.build(ActorProfile("caller")), broker=self._url(self.caller_proxy))
         self._actor.add_role("caller", self.caller)
         self._actor.start()
         for starting in [in_thread(worker.start) for worker in self.workers]:
@@ -164,7 +164,11 @@ class World:
         for worker in self.workers:
             worker.close()
         in_thread(self._actor.stop).result(DEADLINE_S)
-        self.proxy.__exit__(None, None, None)
+        for proxy in (self.proxy, self.caller_proxy):
+            proxy.__exit__(None, None, None)
+
+    def _url(self, proxy: Proxy) -> str:
+        return self.node.url(vhost=self._vhost).replace(f":{self.node.port}/", f":{proxy.port}/")
 
     def took_effect(self, proof: Callable[[], Any]) -> None:
         """Wait until a fault shows, and count it."""
@@ -183,10 +187,10 @@ class World:
             thread.start()
         self.wait_for_answers(self._threads)
 
-    def connected(self, worker: Worker) -> bool:
-        """Whether the broker has a connection of this actor."""
+    def connections_of(self, actor: str) -> int:
+        """How many the broker has."""
         rows = self.node.list_connections(self._vhost)
-        return any(row["client_properties"].get("actor") == worker.name for row in rows)
+        return sum(row["client_properties"].get("actor") == actor for row in rows)
 
     def wait_for_answers(self, number: int, since_s: float = 0.0) -> None:
         """Until so many calls that began after then were answered, by each worker."""
