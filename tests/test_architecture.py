@@ -49,7 +49,7 @@ HEAVY = {
 }
 
 
-# where the time of day is asked for, to write it down, or to sign a pickle; whoever waits goes by the monotonic clock
+# where the time of day is asked for, to write it down or to sign a pickle; nobody waits by it
 TIME_OF_DAY = {
     "roleml/cli/observe/tail.py",
     "roleml/core/context.py",
