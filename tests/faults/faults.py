@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.broker.node import Node
 from tests.faults.proxy import Proxy
-from tests.faults.world import DEADLINE_S, World, is_frozen
+from tests.faults.world import DEADLINE_S, Worker, World, is_frozen
 
 __all__ = ["FAULTS", "Fault"]
 
@@ -36,6 +36,11 @@ class Fault:
 
 
 Step = Callable[[World], object]
+
+#: messages of a flood that have come when it counts as one; about 10,000 come in a second
+FLOOD = 5000
+#: by how much the memory of an actor may grow under a flood
+FLOOD_BYTES = 128 << 20
 
 
 def lasting(seconds: float, begin: Step, proof: Step, end: Step) -> Callable[[World], float]:
@@ -120,6 +125,21 @@ def turn_clock(*ways: str) -> Step:
             told_s = world.caller.call(worker.role, "clock")
             world.took_effect(lambda told_s=told_s, shift_s=shift_s: abs(told_s - time.time() - shift_s) < 60)
             world.wait_for_answers(5, time.monotonic())
+
+    return step
+
+
+def flood(what: str, came: Callable[[World, Worker], int]) -> Step:
+    """A member of the application publishes to an actor as fast as it can, for five seconds."""
+
+    def step(world: World) -> None:
+        worker = world.workers[0]
+        before_bytes = worker.peak_bytes
+        with world.flooded(worker, what):
+            world.took_effect(lambda: came(world, worker) > FLOOD)
+            world.wait_for_answers(3, time.monotonic())
+            threading.Event().wait(5.0)
+        assert worker.peak_bytes - before_bytes < FLOOD_BYTES
 
     return step
 
@@ -252,6 +272,14 @@ FAULTS = [
         short=True,
     ),
     Fault("no file descriptors left to connect again, 5 s", at_once(without_descriptors), **LOSES),
+    Fault(
+        "a member floods an actor with garbage for 5 s",
+        at_once(flood("garbage", lambda world, worker: world.rejected(worker))),
+    ),
+    Fault(
+        "a member floods an actor with services for 5 s",
+        at_once(flood("services", lambda _, worker: worker.runs_of("flood"))),
+    ),
     Fault(
         "the clock of an actor jumps by an hour, ahead and behind",
         at_once(turn_clock("forward", "back", "back", "forward")),

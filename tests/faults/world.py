@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -12,8 +13,9 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,6 +38,7 @@ LONG = os.environ.get("ROLEML_FAULTS", "")
 
 DEADLINE_S = 60.0
 PROGRAM = Path(__file__).with_name("worker.py")
+FLOODER = Path(__file__).with_name("flooder.py")
 #: Mostly small; some travel in pieces.
 SIZES = (10, 10, 10, 200_000, 3_000_000)
 
@@ -87,6 +90,16 @@ class Worker:
     def frozen(self) -> bool:
         return is_frozen(self.pid)
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that the process ever had."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+    def runs_of(self, prefix: str) -> int:
+        """How many runs of handlers are in the journal for calls whose ids begin like this."""
+        return self.journal.read_text().count(f"\n{prefix}")
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -115,6 +128,22 @@ class Worker:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self.wait()
+
+
+@contextlib.contextmanager
+def flooded(url: str, worker: Worker, what: str) -> Iterator[None]:
+    """Another member of the application publishes to this one as fast as it can: see flooder.py."""
+    with subprocess.Popen(
+        [sys.executable, str(FLOODER), url, worker.name, what],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        try:
+            yield
+        except BaseException:
+            process.kill()
+            raise
+    assert process.returncode == 0
 
 
 def is_frozen(pid: int) -> bool:
@@ -198,6 +227,14 @@ class World:
         while min(self.ledger.answered_since(since_s)[worker.name] for worker in self.workers) < number:
             assert time.monotonic() < end_s, "nobody is answered any more"
             self._resting.wait(0.02)
+
+    def rejected(self, worker: Worker) -> int:
+        """How many messages this actor has turned away, as it says itself."""
+        report = self._actor.reports_of([worker.name])[worker.name]
+        return sum(report["rejected"].values()) if isinstance(report, dict) else 0
+
+    def flooded(self, worker: Worker, what: str) -> AbstractContextManager[None]:
+        return flooded(self.node.url(vhost=self._vhost), worker, what)
 
     def begin_task(self, worker: Worker, seconds: float) -> Future[None]:
         """A task that takes so long, beside the others; done when it has an outcome."""
