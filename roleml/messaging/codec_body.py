@@ -76,6 +76,8 @@ class Body:
         if version != _VERSION:
             raise DecodeError(f"the frame has version {version}, this RoleML reads version {_VERSION}")
         start = _PREFIX.size + 8 * count
+        if not count and view.nbytes == start + header_size:  # most messages
+            return cls(bytes(view[start:]))
         if view.nbytes < start:
             raise DecodeError(f"a frame of {view.nbytes} bytes cannot list {count} buffers")
         sizes = struct.unpack_from(f"<{count}Q", view, _PREFIX.size)

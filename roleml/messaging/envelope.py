@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["Address", "Answer", "Envelope", "Failure", "FailureKind", "Kind"]
 
@@ -31,8 +31,7 @@ class Answer(Enum):
     FAILURE = "failure"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The address label of one message.
 
     ``id`` names the conversation: answers carry the id of what they answer. A ``CONTROL`` without an id wants

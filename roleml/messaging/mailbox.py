@@ -14,9 +14,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Address, Answer, Envelope, Failure, FailureKind, Kind
@@ -50,8 +49,7 @@ LAST_ANSWERS_S = 10.0
 _ANSWERS = (Kind.ACCEPTED, Kind.RESULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request as the serving side sees it, local or remote; ``content`` is decoded."""
 
     kind: Kind

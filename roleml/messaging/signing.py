@@ -17,7 +17,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +126,7 @@ class Seals:
     def _sealed(self, envelope: Envelope, digest: bytes) -> Envelope:
         signed_ms, number = str(int(self._now() * 1000)), secrets.token_hex(16)
         mac = self._mac(envelope, signed_ms, number, digest).decode()
-        return replace(envelope, seal=f"{_VERSION}.{signed_ms}.{number}.{mac}")
+        return envelope._replace(seal=f"{_VERSION}.{signed_ms}.{number}.{mac}")
 
     def _mac(self, envelope: Envelope, signed_ms: str, number: str, digest: bytes) -> bytes:
         said = (

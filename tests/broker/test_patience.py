@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -9,39 +10,48 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika
 import pytest
 
 import roleml.essentials as rml
 from roleml.cli.broker.server import Server
 from roleml.core.context import ActorProfile, Context
+from roleml.messaging.rabbitmq import names, transport
+from tests.broker.broker import Broker
+from tests.broker.client import open_connection
 from tests.broker.node import Node
 from tests.broker.test_recovery import WORKER, Callee, runs, work
 
 
 @pytest.fixture
-def impatient_url(broker_server: Server) -> Iterator[str]:
-    """A broker that takes back what is held for longer than a second; it looks once a minute."""
+def impatient(broker_server: Server) -> Iterator[Node]:
+    """A broker that takes back what is held for longer than a second, and looks every second."""
     with Node(broker_server, settings={"consumer_timeout": 1000}) as node:
+        node.evaluate("ok = application:set_env(rabbit, channel_tick_interval, 1000)")
         node.add_vhost("app")
-        yield node.url(vhost="app")
+        yield node
 
 
 @pytest.mark.timeout(240)
 def test_a_long_task_runs_once_and_a_frozen_actor_is_noticed_within_half_a_minute(
-    impatient_url: str, tmp_path: Path
+    impatient: Node, broker_url: str, tmp_path: Path
 ) -> None:
     """One test for both, since each takes so long."""
-    caller = rml.Actor(Context.build(ActorProfile("caller")), broker=impatient_url)
+    url = impatient.url(vhost="app")
+    caller, witness = (
+        rml.Actor(Context.build(ActorProfile("caller")), broker=each) for each in (url, broker_url)
+    )
     caller.start()
-    callee = Callee(impatient_url)
-    frozen = Callee(impatient_url, name="frozen")
+    witness.start()
+    callee = Callee(url)
+    frozen = Callee(broker_url, name="frozen")
     try:
-        task = work(caller, tmp_path / "journal", seconds=75.0)
+        task = work(caller, tmp_path / "journal", seconds=25.0)
         noticed: queue.SimpleQueue[Exception] = queue.SimpleQueue()
 
         def call_frozen() -> None:
             try:
-                caller.call("x", rml.RoleInstanceID("frozen", "worker"), "hang", rml.Message.empty())
+                witness.call("x", rml.RoleInstanceID("frozen", "worker"), "hang", rml.Message.empty())
             except rml.HandlerError as e:
                 noticed.put(e)
 
@@ -54,9 +64,47 @@ def test_a_long_task_runs_once_and_a_frozen_actor_is_noticed_within_half_a_minut
 
         assert task.result(120) == "done"
         assert runs(tmp_path / "journal") == 1
+        assert impatient.log(1_000_000).count("delivery acknowledgement on channel") > 5
         assert work(caller, tmp_path / "again").result(30) == "done"
         assert caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid
     finally:
         frozen.kill()
         callee.close()
+        caller.stop()
+        witness.stop()
+
+
+@pytest.mark.timeout(60)
+def test_an_actor_whose_will_was_read_too_early_is_still_missed(
+    broker_node: Broker, broker_vhost: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker takes the will back after its ``consumer_timeout``; the next one is written by who lives."""
+    monkeypatch.setattr(transport, "ASKED_AGAIN_S", ())  # in the time after the first contact
+    caller = rml.Actor(Context.build(ActorProfile("caller")), broker=broker_url)
+    caller.start()
+    frozen = Callee(f"{broker_url}?heartbeat=1", name="frozen")
+    missed: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+
+    def call() -> None:
+        try:
+            caller.call("x", rml.RoleInstanceID("frozen", "worker"), "hang", rml.Message.empty())
+        except rml.HandlerError as e:
+            missed.put(e)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        frozen.wait_for("hanging")
+        os.kill(frozen.process.pid, signal.SIGSTOP)
+        monkeypatch.setattr(transport, "ASKED_AGAIN_S", (1.0, 2.0, 4.0, 8.0))
+        with contextlib.closing(open_connection(broker_url)) as connection:
+            channel = connection.channel()
+            channel.queue_delete(names.will_queue("frozen"))
+            headers = {"kind": "presence", "actor": "frozen", "state": "lost", "boot": "b"}
+            properties = pika.BasicProperties(headers=headers)
+            channel.basic_publish(names.PRESENCE, names.presence_key("frozen", "lost"), b"", properties)
+        assert "frozen left before frozen/worker.hang answered" in str(missed.get(timeout=30))
+        thread.join(30)
+    finally:
+        frozen.kill()
         caller.stop()

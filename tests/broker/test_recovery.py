@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pika
 import pika.exceptions
@@ -20,7 +21,7 @@ import pytest
 
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
-from roleml.messaging.codec import Codec
+from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq import consuming, names, transport, will
@@ -437,7 +438,6 @@ def test_a_service_request_that_was_lost_with_the_broker_fails(
     breakable_node.start()
     with contextlib.suppress(pika.exceptions.AMQPError):
         connection.close()
-    assert messages_in(breakable_node, vhost, queue_name) <= 0  # what is not persistent does not outlive it
     callee = Peer("b", breakable_url)
     request.addfinalizer(callee.transport.stop)
     callee.transport.bind("me", ["x"], [])
@@ -447,6 +447,50 @@ def test_a_service_request_that_was_lost_with_the_broker_fails(
     assert "the request for b/me.x was lost, with the broker or with an earlier process of b" in str(content)
     caller.send("b/me.x", kind=Kind.SERVICE, id="next")
     assert callee.inbox.next()[0].id == "next"
+
+
+@pytest.mark.timeout(90)
+def test_an_answer_that_was_lost_with_the_broker_is_given_again(
+    breakable_node: Node, breakable_url: str, request: pytest.FixtureRequest
+) -> None:
+    callee = Peer("b", breakable_url)
+    request.addfinalizer(callee.transport.stop)
+    callee.transport.bind("me", ["x"], [])
+    key = names.request_key("b", "me", Kind.SERVICE, "x")
+    envelope = Envelope(Kind.SERVICE, "1", ("a", "boss"), ("b", "me"), "x")
+    properties = pika.BasicProperties(headers=headers_of(envelope), message_id="m-1")
+    inbox = names.inbox_queue("a")
+
+    def take_up_inbox(channel: Any) -> None:  # stands for an actor a that does not read
+        channel.queue_declare(inbox, durable=True, arguments=names.inbox_arguments())
+        channel.queue_bind(inbox, names.CALL, names.inbox_key("a"))
+
+    connection = open_connection(breakable_url)
+    channel = connection.channel()
+    take_up_inbox(channel)
+    channel.basic_publish(names.CALL, key, Codec().encode(None).to_frame(), properties)
+    asked, _ = callee.inbox.next()
+    answer = Envelope(Kind.RESULT, asked.id, asked.target, asked.source, "x", answer=Answer.VALUE)
+    callee.transport.send([answer], Codec().encode("the answer"))
+    vhost = breakable_url.rpartition("/")[2]
+    wait_until(lambda: messages_in(breakable_node, vhost, inbox) == 1, DEADLINE_S)
+    _, first, _ = channel.basic_get(inbox)
+    breakable_node.kill()
+    breakable_node.start()
+    with contextlib.suppress(pika.exceptions.AMQPError):
+        connection.close()
+
+    with contextlib.closing(open_connection(breakable_url)) as connection:
+        channel = connection.channel()
+        take_up_inbox(channel)
+        assert channel.basic_get(inbox) == (None, None, None)  # what is not persistent does not outlive it
+        question = headers_of(envelope._replace(id="")) | {"question": 1}
+        channel.basic_publish(names.CALL, key, b"1 boss\n", pika.BasicProperties(headers=question))
+        wait_until(lambda: messages_in(breakable_node, vhost, inbox) == 1, DEADLINE_S)
+        _, again, body = channel.basic_get(inbox)
+    assert Codec().decode(Body.from_frame(body)) == "the answer"
+    assert again.headers == first.headers
+    assert again.message_id == first.message_id  # so that whoever has had it does not take it for another
 
 
 @pytest.mark.timeout(60)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.rabbitmq import names
@@ -54,8 +53,7 @@ class RejectedError(MalformedError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What the broker says of a message."""
 
     exchange: str

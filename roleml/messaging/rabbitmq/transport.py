@@ -6,7 +6,6 @@ takes no messages for a while still delivers and takes acknowledgements.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
@@ -27,6 +26,7 @@ from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
 from roleml.messaging.rabbitmq.seen import Seen, owned
+from roleml.messaging.rabbitmq.served import SMALL_ANSWER_BYTES, Fate, Served
 from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
 from roleml.messaging.rabbitmq.topology import Endpoint
 from roleml.messaging.rabbitmq.transfers import (
@@ -53,9 +53,9 @@ TARGETS_PER_UPLOAD = 200
 DRAIN_S = 10.0
 #: A service request that no process has taken by then is not run any more: its caller was told long ago.
 SERVICE_EXPIRES_S = 60.0
-#: When an actor that is new to us is looked for again: it may be dying, with its will published before we
-#: watched it, and its queue still there when we first looked.
-ASKED_AGAIN_S = (1.0, 5.0, 25.0)
+#: When an actor that is new to us is looked for again, as is one whose will was read: it may be dying, with
+#: its will published before we watched it; or frozen, with its connection there until a heartbeat is missed.
+ASKED_AGAIN_S = (1.0, 5.0, 15.0, 30.0, 60.0)
 #: Requests that one question is about.
 QUESTIONS = 1000
 #: How long a request waits for its payload before it is looked whether that can still come.
@@ -164,12 +164,12 @@ class RabbitTransport(Transport):
         self._asked: dict[str, Envelope] = {}
         #: of these, what has not been handed to the publisher yet: a question would overtake it
         self._unsent: set[str] = set()
+        self._served = Served[Outgoing]()
         # below: only in the consuming connection's thread
         # by queue: each queue that a body was sent to delivers its own chunks
         self._transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
         self._task_transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
         self._seen = Seen()
-        self._known = Seen()  # requests that came, other than tasks
         self._task_generation = 0
         self._redelivered = 0
         self._ledger = TaskLedger()
@@ -262,7 +262,8 @@ class RabbitTransport(Transport):
     def _send(self, envelopes: Sequence[Envelope], body: Body) -> None:
         if body.nbytes <= WHOLE_BYTES:
             whole = body.to_frame()
-            self._publisher.publish(*[self._message(envelope, whole, {}) for envelope in envelopes])
+            messages = [self._message(envelope, whole, {}) for envelope in envelopes]
+            self._hand_out(messages, gather=self._is_busy(envelopes[0].kind))
             return
         if envelopes[0].kind is Kind.SERVICE:
             uses = Counter(envelope.target[0] for envelope in envelopes)
@@ -271,7 +272,20 @@ class RabbitTransport(Transport):
             uses = Counter()
             keys = [names.call_key(envelope) for envelope in envelopes]
         whole, extra = self._upload(names.CALL, keys, body, uses, persistent=_lasts(envelopes[0]))
-        self._publisher.publish(*(self._message(envelope, whole, extra) for envelope in envelopes))
+        self._hand_out([self._message(envelope, whole, extra) for envelope in envelopes])
+
+    def _is_busy(self, kind: Kind) -> bool:
+        """Whether others ask, or are served, at the same time."""
+        return (self._served.at_work if kind is Kind.RESULT else len(self._asked)) > 1
+
+    def _hand_out(self, messages: Sequence[Outgoing], *, gather: bool = False) -> None:
+        self._publisher.publish(*messages, gather=gather)
+        for message in messages:
+            envelope = message.envelope
+            if envelope is not None and envelope.kind is Kind.RESULT:
+                # only now: what a question is told meanwhile must not overtake it
+                request = owned(envelope.target[0], envelope.id)
+                self._served.answered(request, None if message.persistent else message)
 
     def publish(self, envelope: Envelope, body: Body, stamps: Stamps | None = None) -> None:
         if self._receiver is None:
@@ -293,10 +307,12 @@ class RabbitTransport(Transport):
         )
         if envelope.kind is Kind.SERVICE:
             message.expires_s = SERVICE_EXPIRES_S
-        elif (
-            envelope.kind is Kind.RESULT and (task := owned(envelope.target[0], envelope.id)) in self._ledger
-        ):
-            message.on_confirm = lambda: self._task_answered(task)
+        elif envelope.kind is Kind.RESULT:
+            request = owned(envelope.target[0], envelope.id)
+            if request in self._ledger:
+                message.on_confirm = lambda: self._task_answered(request)
+            elif request in self._served and not extra and len(whole) <= SMALL_ANSWER_BYTES:
+                message.persistent = False
         return message
 
     def _upload(
@@ -411,15 +427,20 @@ class RabbitTransport(Transport):
                 self._publisher.publish(Outgoing(names.CALL, names.call_key(envelope), headers, body))
 
     def _answer_question(self, envelope: Envelope, body: bytes) -> None:
-        """Fail the requests that never came to this process."""
+        """Fail the requests that never came to this process, and answer again those that it has answered."""
         where = f"{'/'.join(envelope.target)}.{envelope.channel}"
-        text = f"the request for {where} was lost, with the broker or with an earlier process of {self.name}"
         for line in body.decode("ascii", "replace").splitlines()[:QUESTIONS]:
             request_id, _, endpoint = line.partition(" ")
-            if owned(envelope.source[0], request_id) not in self._known:
-                source = (envelope.source[0], endpoint)
-                request = Envelope(envelope.kind, request_id, source, envelope.target, envelope.channel)
-                self._fail(request, text)
+            source = (envelope.source[0], endpoint)
+            request = Envelope(envelope.kind, request_id, source, envelope.target, envelope.channel)
+            fate = self._served.what_became_of(owned(envelope.source[0], request_id))
+            if isinstance(fate, Outgoing):
+                self._publisher.publish(fate)  # under its old id: the asker drops it if it has had it
+            elif fate is Fate.ANSWERED:
+                self._fail(request, f"the answer of {where} was lost with the broker, and is not kept here")
+            elif fate is Fate.NEVER_CAME:
+                lost = "lost, with the broker or with an earlier process"
+                self._fail(request, f"the request for {where} was {lost} of {self.name}")
 
     def _no_answer(self, actor: str) -> None:
         """Nobody of that name is connected."""
@@ -453,8 +474,8 @@ class RabbitTransport(Transport):
         return message_id is None or self._seen.first_time(owned(envelope.source[0], message_id))
 
     def _take_whole(self, envelope: Envelope, headers: Any, body: bytes, transfers: Transfers) -> None:
-        if envelope.kind is Kind.CONTROL:
-            self._known.first_time(owned(envelope.source[0], envelope.id))
+        if envelope.kind is Kind.CONTROL and envelope.id:
+            self._served.came(owned(envelope.source[0], envelope.id))
         elif envelope.kind is Kind.RESULT:
             self._asked.pop(envelope.id, None)
         try:
@@ -465,7 +486,7 @@ class RabbitTransport(Transport):
             self._hand_over(envelope, frame)
 
     def _take_service(self, envelope: Envelope, headers: Any, body: bytes, *, redelivered: bool) -> None:
-        self._known.first_time(owned(envelope.source[0], envelope.id))
+        self._served.came(owned(envelope.source[0], envelope.id))
         if redelivered and self._consumer.generation == 1:
             # An earlier process of this actor had it; whether it began to serve it, nobody knows any more.
             where = f"{'/'.join(envelope.target)}.{envelope.channel}"
@@ -592,9 +613,9 @@ class RabbitTransport(Transport):
     def _fail(self, request: Envelope, text: str) -> None:
         """Answer a request that does not get as far as the actor."""
         answer = Envelope(Kind.RESULT, request.id, request.target, request.source, request.channel)
-        answer = dataclasses.replace(answer, answer=Answer.FAILURE)
+        answer = answer._replace(answer=Answer.FAILURE)
         failure = Codec().encode(Failure(FailureKind.FAILED, text, "", "").parts())
-        self._publisher.publish(self._message(answer, failure.to_frame(), {}))
+        self._hand_out([self._message(answer, failure.to_frame(), {})])
 
     def _hand_over(self, envelope: Envelope, frame: bytes | memoryview) -> None:
         try:
@@ -615,7 +636,7 @@ class RabbitTransport(Transport):
             self._fail(envelope, f"{where} was not called: {error}")
         elif envelope.kind is Kind.RESULT and self._receiver is not None:
             failure = Failure(FailureKind.FAILED, f"the answer cannot be read: {error}", "", "")
-            answer = dataclasses.replace(envelope, answer=Answer.FAILURE)
+            answer = envelope._replace(answer=Answer.FAILURE)
             self._receiver.deliver(answer, Codec().encode(failure.parts()))
 
     def _task_answered(self, task: str) -> None:
@@ -654,7 +675,7 @@ class RabbitTransport(Transport):
     def _lost(self, actor: str, boot: str) -> None:
         if self._doubtful.pop((actor, boot), None) is not None:
             # it may have a successor already, which knows nothing of what the other one had
-            self._ping(actor)
+            self._get_to_know(actor)
             self._ask_what_became_of_requests(actor)
 
     def _gone(self, actor: str, why: str) -> None:
@@ -700,5 +721,5 @@ def _frame(
 
 
 def _lasts(envelope: Envelope) -> bool:
-    """Tasks and their answers survive a restart of the broker."""
+    """Tasks and answers survive a restart of the broker; but see `Served` for the small ones of services."""
     return envelope.kind in (Kind.TASK, Kind.ACCEPTED, Kind.RESULT)

@@ -27,7 +27,7 @@ READ_BYTES = 256 * 1024
 MERGED_BYTES = 32 * 1024
 
 #: Properties that are kept decoded: what goes to several actors of a process comes once for each.
-RECENT = 64
+RECENT = 512
 
 _FRAME = struct.Struct(">BHL")
 _BODY_SIZE = struct.Struct(">Q")

@@ -75,19 +75,20 @@ def _text(headers: Mapping[str, Any], name: str) -> str:
     value = headers[name]
     if not isinstance(value, str):
         raise MalformedError(f"{name!r} is {type(value).__name__}, not text")
-    if len(value.encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
+    if _nbytes(value) > MAX_TEXT_BYTES:
         raise MalformedError(f"{name!r} is longer than {MAX_TEXT_BYTES} bytes")
     return value
+
+
+def _nbytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def _address(headers: Mapping[str, Any], name: str) -> tuple[str, str]:
     actor, separator, endpoint = _text(headers, name).partition("/")
     if not separator or "/" in endpoint:
         raise ValueError(f"{name!r} is not actor/endpoint")
-    if (
-        len(actor.encode(errors="surrogatepass")) + len(endpoint.encode(errors="surrogatepass"))
-        > MAX_ADDRESS_BYTES
-    ):
+    if _nbytes(actor) + _nbytes(endpoint) > MAX_ADDRESS_BYTES:
         raise ValueError(f"{name!r} is longer than {MAX_ADDRESS_BYTES} bytes")
     return actor, endpoint
 

@@ -22,7 +22,7 @@ class AskedMeanwhile:
         self.sent: list[Outgoing] = []
         self._ask = ask
 
-    def publish(self, *messages: Outgoing) -> None:
+    def publish(self, *messages: Outgoing, gather: bool = False) -> None:
         for message in messages:
             if "question" not in message.headers:
                 self._ask()
