@@ -163,3 +163,26 @@ def test_the_broker_can_tell_people_whose_connections_and_queues_these_are(
             "q.server.actor.tasks": ("actor", "task"),
             **{f"q.server.@{kind}": ("@actor", kind) for kind in kinds},
         }
+
+
+def test_subscribers_make_no_exchange_that_its_source_would_not_delete(
+    broker_node: Broker, broker_vhost: str, url: str
+) -> None:
+    """They did, and where a source left or never came, its exchanges stayed for good."""
+
+    def exchanges() -> list[str]:
+        names = [row["name"] for row in broker_node.list_exchanges(broker_vhost)]
+        return sorted(name for name in names if name.startswith("x."))
+
+    source, subscriber = Peer("source", url), Peer("subscriber", url)
+    try:
+        assert not subscriber.transport.subscribe(("never", "me"), "news")
+        subscriber.subscribe(source, "news", {"kind": "x"})
+        assert exchanges() == ["x.source.me.news", "x.source.me.news.where"]
+        source.transport.unbind("me")
+        assert exchanges() == []
+        assert not subscriber.transport.subscribe(("source", "me"), "news")
+        assert exchanges() == []
+    finally:
+        source.transport.stop()
+        subscriber.transport.stop()

@@ -20,6 +20,7 @@ from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.filters import filter_of, passes, stamps_of
 from roleml.messaging.transport import Absence, Presence, Transport, open_transport
+from tests.actors import wait_until
 
 DEADLINE_S = 10.0
 
@@ -72,7 +73,8 @@ class Peer:
         self.transport.publish(envelope, codec.encode(content), stamps_of(args))
 
     def subscribe(self, source: Peer, channel: str, *wanted: dict[str, Any]) -> None:
-        """Each of ``wanted`` is the args that an event may have."""
+        """Each of ``wanted`` is the args that an event may have. The source has offered the channel."""
+        source.transport.offer("me", channel)
         filters = frozenset(filter_of(each.items()) for each in wanted) if wanted else None
         assert self.transport.subscribe((source.name, "me"), channel, filters)
 
@@ -350,8 +352,22 @@ class TransportContract:
 
     def test_5_a_subscription_may_precede_its_source(self, connect: Connect) -> None:
         b = connect("b")
+        begun = b.transport.subscribe(("late", "me"), "news")
+        late = connect("late")
+        late.transport.offer("me", "news")
+        if not begun:
+            late.transport.announce(Presence.READY)
+            wait_until(lambda: b.transport.subscribe(("late", "me"), "news"))
+        late.publish("news", "hello")
+        assert b.inbox.next()[1] == "hello"
+
+    def test_5_a_subscription_that_waits_begins_when_its_source_is_ready(self, connect: Connect) -> None:
+        b = connect("b")
         b.transport.subscribe(("late", "me"), "news")
-        connect("late").publish("news", "hello")
+        late = connect("late")
+        late.transport.offer("me", "news")
+        late.transport.announce(Presence.READY)
+        wait_until(lambda: late.publish("news", "hello") or not b.inbox.delivered.empty())
         assert b.inbox.next()[1] == "hello"
 
     def test_5_nothing_comes_after_unsubscribe(self, connect: Connect) -> None:

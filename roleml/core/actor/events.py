@@ -99,7 +99,9 @@ class Events:
             sources = [self._sources.pop(origin) for origin in list(self._sources) if origin.source == me]
             inlets = list(self._inlets.items())
         for origin, inlet in inlets:
-            self._end(origin, inlet.all() if origin.source == me else inlet.of(name))
+            ending = inlet.all() if origin.source == me else inlet.of(name)
+            if ending:
+                self._end(origin, ending)
         for source in sources:
             with source.order:
                 actors = list(source.remote)
@@ -278,9 +280,11 @@ class Events:
         if inlet is None:
             return True
         with inlet.gate:
-            return inlet.closed or self._mailbox.transport.subscribe(
-                origin.source, origin.channel, inlet.filters()
-            )
+            return inlet.closed or self._ask(inlet, origin)
+
+    def _ask(self, inlet: Inlet, origin: ChannelID) -> bool:
+        inlet.asked = inlet.filters()
+        return self._mailbox.transport.subscribe(origin.source, origin.channel, inlet.asked)
 
     def _open_source(self, origin: ChannelID) -> Source:
         """A channel of this actor that may be subscribed to.
@@ -315,7 +319,8 @@ class Events:
                     me = RoleInstanceID(self._ctx.profile.name, name)
                     self._tell(origin.source.actor_name, "unsubscribe", origin, me)
             if left and remote:
-                self._mailbox.transport.subscribe(origin.source, origin.channel, inlet.filters())
+                if inlet.filters() != inlet.asked:
+                    self._ask(inlet, origin)
             elif not left and not inlet.closed:
                 if remote:
                     self._mailbox.transport.unsubscribe(origin.source, origin.channel)

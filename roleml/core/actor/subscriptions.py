@@ -148,6 +148,8 @@ class Inlet:
     def __init__(self) -> None:
         self.gate = threading.RLock()
         self.closed = False
+        #: what the transport was last told that is wanted here
+        self.asked: Filters = frozenset()
         self._lock = threading.Lock()
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
 

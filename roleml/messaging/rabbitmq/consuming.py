@@ -25,6 +25,7 @@ from roleml.messaging.rabbitmq.lending import STEP_TIMEOUT_S, Channels, ChannelS
 from roleml.messaging.rabbitmq.topology import (
     Endpoint,
     EventBinding,
+    bound_to,
     event_bindings,
     event_exchanges,
     one,
@@ -48,8 +49,8 @@ RELOCK_PAUSE_S = 1.0
 #: Of each actor: one for what is acknowledged in batches, one for what is held (its tasks, and its will).
 CHANNELS = 2
 
-#: reply codes of AMQP
-ACCESS_REFUSED, NOT_FOUND = 403, 404
+#: reply code of AMQP
+NOT_FOUND = 404
 
 OnMessage = Callable[[Any, Any, bytes], None]
 
@@ -190,7 +191,9 @@ class Consumer:
             if (source, channel) not in self._subscriptions:
                 return
             before = self._subscriptions.pop((source, channel))
-            self._unbound.discard((source, channel))
+            if (source, channel) in self._unbound:
+                self._unbound.discard((source, channel))
+                return
         self._undo(lambda _: self._unbind_events(event_bindings(source, channel, before)))
 
     def watch(self, actor: str) -> None:
@@ -338,7 +341,9 @@ class Consumer:
         yield from self._last_will.steps(admin, self._tasks)
         with self._lock:
             endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
-            subscriptions = dict(self._subscriptions)
+            subscriptions, offered = dict(self._subscriptions), set(self._offered)
+        for name, channel in offered:
+            yield from event_exchanges((me, name), channel)(admin)
         for actor in watched:
             yield from self._watch_steps(admin, actor)
         for (source, channel), filters in subscriptions.items():
@@ -465,22 +470,18 @@ class Consumer:
         filters: Filters,
         before: Filters,
     ) -> Steps:
-        """Bind to the source's exchange. Where we may not make it in its place, wait until the source has.
+        """Bind to the source's exchanges, or wait until the source has made them.
 
-        New bindings come before old ones go, and the broker delivers one copy whatever matches: no gap.
+        Nobody makes them in its place: it may be leaving, and would not come to delete them. New bindings
+        come before old ones go, and the broker delivers one copy whatever matches: no gap.
         """
         wanted, outdated = (event_bindings(source, channel, each) for each in (filters, before))
-        queue = names.events_queue(self._name)
-        for number, binding in enumerate(wanted):
-            bind = self._channels.aside(one("queue_bind", queue, binding.exchange, "", binding.arguments))
-            error = yield bind
-            if number == 0 and _reply_code(error) == NOT_FOUND:
-                refusal = yield self._channels.aside(event_exchanges(source, channel))
-                if _reply_code(refusal) == ACCESS_REFUSED:
-                    self._unbound.add((source, channel))
-                    yield from self._watch_steps(admin, source[0])
-                    return
-                error = yield bind
+        if wanted:
+            error = yield self._channels.aside(bound_to(names.events_queue(self._name), wanted))
+            if _reply_code(error) == NOT_FOUND:
+                self._unbound.add((source, channel))
+                yield from self._watch_steps(admin, source[0])
+                return
             if error is not None:
                 raise error
         self._unbound.discard((source, channel))
@@ -505,6 +506,8 @@ class Consumer:
             if (source, channel) in self._subscriptions:
                 filters = self._subscriptions[source, channel]
                 yield from self._subscribe_steps(admin, source, channel, filters, frozenset())
+                if (source, channel) not in self._subscriptions:  # unsubscribed meanwhile
+                    yield from self._unbind_events(event_bindings(source, channel, filters))
 
     def _watch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
         queue = names.events_queue(self._name)

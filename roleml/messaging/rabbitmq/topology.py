@@ -22,6 +22,7 @@ from roleml.messaging.rabbitmq.wire import stamp_headers
 __all__ = [
     "Endpoint",
     "EventBinding",
+    "bound_to",
     "dead_queue",
     "event_bindings",
     "event_exchanges",
@@ -57,6 +58,17 @@ def event_bindings(source: Address, channel: str, filters: Filters) -> list[Even
     if wanted:
         wanted.append({OPAQUE: "1"})
     return [EventBinding(where, {"x-match": "all", **stamp_headers(each)}) for each in wanted]
+
+
+def bound_to(queue: str, bindings: Iterable[EventBinding]) -> ChannelSteps:
+    """Hang a subscriber's queue on a source's channel."""
+
+    def steps(channel: pika.channel.Channel) -> Steps:
+        yield together(
+            *[partial(channel.queue_bind, queue, each.exchange, "", each.arguments) for each in bindings]
+        )
+
+    return steps
 
 
 def one(operation: str, *arguments: Any, **options: Any) -> ChannelSteps:
@@ -109,9 +121,11 @@ def event_exchanges(source: Address, name: str) -> ChannelSteps:
     exchange, where = names.event_exchange(source, name), names.filter_exchange(source, name)
 
     def steps(channel: pika.channel.Channel) -> Steps:
-        yield partial(channel.exchange_declare, exchange, "fanout", durable=True)
-        yield partial(channel.exchange_declare, where, "headers", durable=True)
-        yield partial(channel.exchange_bind, where, exchange, "")
+        yield together(
+            partial(channel.exchange_declare, exchange, "fanout", durable=True),
+            partial(channel.exchange_declare, where, "headers", durable=True),
+            partial(channel.exchange_bind, where, exchange, ""),
+        )
 
     return steps
 

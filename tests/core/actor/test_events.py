@@ -509,6 +509,33 @@ def test_one_role_leaves_and_another_of_its_actor_stays(actors: Actors, emitter:
     assert first.seen.empty()
 
 
+def test_a_role_that_ends_has_its_actor_ask_again_only_for_channels_that_it_wanted_less_of(
+    actors: Actors, emitter: Emitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked for every channel of every other role: with many subscriptions, most of its time to leave."""
+    actors.start("E", {"emitter": emitter})
+    first, second, third = Probe(), Probe(), Probe()
+    actor = actors.start("P", {"first": first, "second": second, "third": third})
+    first.subscribe(SOURCE, "news", first.note, conditions={"n": 1})
+    for probe in (second, third):
+        probe.subscribe(SOURCE, "news", probe.note, conditions={"n": 2})
+    second.subscribe(SOURCE, "other-news", second.note)
+    asked: list[tuple[str, Any]] = []
+    transport, subscribe = actor._mailbox.transport, actor._mailbox.transport.subscribe
+
+    def spy(source: Any, channel: str, filters: Any) -> bool:
+        asked.append((channel, filters))
+        return bool(subscribe(source, channel, filters))
+
+    monkeypatch.setattr(transport, "subscribe", spy)
+    actor.stop_role("third")
+    assert asked == []
+    actor.stop_role("first")
+    assert asked == [("news", frozenset({frozenset({("n", "n:2")})}))]
+    emitter.news.emit({"n": 2})
+    assert second.next_args() == {"n": 2}
+
+
 # modes and conditions
 
 
