@@ -29,7 +29,7 @@ from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
 from tests.broker.client import open_connection
-from tests.broker.console import ConsoleError
+from tests.broker.console import ConsoleError, quoted
 from tests.broker.node import Node
 from tests.messaging.transport_contract import Peer
 
@@ -214,6 +214,29 @@ def test_a_task_for_an_actor_that_is_switched_off_waits_for_it(
     assert accepted.get(timeout=DEADLINE_S).result(DEADLINE_S) == "done"
     thread.join(DEADLINE_S)
     assert runs(tmp_path / "journal") == 1
+
+
+@pytest.mark.timeout(90)
+def test_a_task_that_the_broker_could_not_keep_is_sent_again(
+    breakable_node: Node,
+    breakable_url: str,
+    connect: Connect,
+    start_callee: StartCallee,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caller, vhost = connect(breakable_url), quoted(breakable_url.rpartition("/")[2])
+    start_callee(breakable_url).close()
+    full = '[{<<"max-length">>, 1}, {<<"overflow">>, <<"reject-publish">>}]'
+    breakable_node.evaluate(
+        f'ok = rabbit_policy:set({vhost}, <<"full">>, <<"tasks">>, {full}, 0, <<"queues">>, <<"tests">>)'
+    )
+    calls = [in_thread(work, caller, tmp_path / "journal") for _ in range(4)]
+    wait_until(lambda: "could not keep a message of caller" in caplog.text, DEADLINE_S)
+    breakable_node.evaluate(f'ok = rabbit_policy:delete({vhost}, <<"full">>, <<"tests">>)')
+    start_callee(breakable_url)
+    assert [call.result(DEADLINE_S).result(DEADLINE_S) for call in calls] == ["done"] * 4
+    assert runs(tmp_path / "journal") == 4
 
 
 @pytest.mark.timeout(120)

@@ -27,6 +27,10 @@ logger = logging.getLogger("roleml.messaging.rabbitmq")
 WINDOW_BYTES = 16 << 20
 #: The same of small ones.
 WINDOW_MESSAGES = 20_000
+#: A message that the broker could not keep is sent again after so long, and so often: a queue has failed, and
+#: may be back in a moment.
+REFUSED_PAUSE_S = 1.0
+MOST_REFUSALS = 10
 #: How long a leaving actor waits for a lost connection to come back.
 RECONNECT_S = 2.0
 
@@ -47,13 +51,15 @@ class Outgoing:
     on_confirm: Callable[[], Any] | None = None
     message_id: str = ""
     returned: bool = field(default=False)
+    refusals: int = 0
 
 
 class Publisher:
     """A session on the publishing connection, for one actor.
 
     Messages leave in the order of :meth:`publish`. Each is kept until the broker confirms it. After a lost
-    connection the unconfirmed ones are sent again, in order, under their old message ids.
+    connection, or when the broker could not keep one, the unconfirmed ones are sent again, in order, under
+    their old message ids.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class Publisher:
         self._user = user
         self._on_return = on_return
         self._channel: pika.channel.Channel | None = None
+        #: one on which a message was refused: nothing more is sent on it
+        self._refusing: pika.channel.Channel | None = None
         self._queue: deque[Outgoing] = deque()
         self._unconfirmed: dict[int, Outgoing] = {}
         self._by_id: dict[str, Outgoing] = {}
@@ -144,7 +152,7 @@ class Publisher:
         connection.channel(on_open_callback=self._opened)
 
     def disconnected(self) -> None:
-        self._channel = None
+        self._channel = self._refusing = None
         self._queue.extendleft(reversed(self._unconfirmed.values()))
         self._unconfirmed.clear()
         self._tag = 0
@@ -161,11 +169,12 @@ class Publisher:
         self._publish(tuple(waiting))
 
     def _closed(self, channel: pika.channel.Channel, reason: BaseException) -> None:
-        current = self._channel is channel and not self._stopped
+        current = channel in (self._channel, self._refusing) and not self._stopped
         if current and channel.connection.is_open:
-            logger.error(
-                "the broker closed the sending channel of %s: %s; opening another", self._name, reason
-            )
+            if channel is self._channel:
+                logger.error(
+                    "the broker closed the sending channel of %s: %s; opening another", self._name, reason
+                )
             self.disconnected()
             self.connected(channel.connection)
 
@@ -197,10 +206,13 @@ class Publisher:
             tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._unconfirmed))
         else:
             tags = [method.delivery_tag] if method.delivery_tag in self._unconfirmed else []
+        refused = isinstance(method, pika.spec.Basic.Nack)
+        if refused:
+            tags = [tag for tag in tags if not self._try_again(self._unconfirmed[tag])]
         done = [self._unconfirmed.pop(tag) for tag in tags]
         for message in done:
             self._by_id.pop(message.message_id, None)
-            if isinstance(method, pika.spec.Basic.Nack):
+            if refused:
                 logger.error("the broker refused a message of %s for %s", self._name, message.key)
                 if message.envelope is not None and not message.returned:
                     self._on_return(message)
@@ -215,6 +227,19 @@ class Publisher:
         if self._drains:
             self._tell_drained()
 
+    def _try_again(self, message: Outgoing) -> bool:
+        """Send a message that was refused, and what was not confirmed before and after it, once more."""
+        message.refusals += 1
+        if message.refusals > MOST_REFUSALS or message.returned:
+            return False
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self._refusing = channel
+            text = "the broker could not keep a message of %s for %s; sending it again"
+            logger.warning(text, self._name, message.key)
+            self._connection.later(REFUSED_PAUSE_S, lambda: channel.is_open and channel.close())
+        return True
+
     def _tell_drained(self) -> None:
         if not self._unconfirmed and not self._queue:
             for empty in list(self._drains):
@@ -228,8 +253,9 @@ class Publisher:
 
     def _end(self) -> None:
         self._connection.detach(self)
-        if self._channel is not None and self._channel.is_open:
-            self._channel.close()
+        for channel in (self._channel, self._refusing):
+            if channel is not None and channel.is_open:
+                channel.close()
 
 
 def _large_bytes(messages: Iterable[Outgoing]) -> int:
