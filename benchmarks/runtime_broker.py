@@ -19,7 +19,7 @@ from raw_pika import DEADLINE_S, Pipe, memory_bytes, reset_peak
 
 import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
-from roleml.messaging.rabbitmq import transport as rabbitmq
+from roleml.messaging.rabbitmq.sharing import shared_connections
 
 __all__ = ["Runtime", "Sink", "actor"]
 
@@ -199,7 +199,7 @@ class Runtime:
 
 
 def _connections(url: str) -> list[Any]:
-    shared = rabbitmq._connections[url]
+    shared = shared_connections(url)
     return [shared.publishing._connection, shared.consuming._connection]
 
 

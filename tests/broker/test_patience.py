@@ -16,7 +16,7 @@ import pytest
 import roleml.essentials as rml
 from roleml.cli.broker.server import Server
 from roleml.core.context import ActorProfile, Context
-from roleml.messaging.rabbitmq import names, transport
+from roleml.messaging.rabbitmq import names, peers
 from tests.broker.broker import Broker
 from tests.broker.client import open_connection
 from tests.broker.node import Node
@@ -79,7 +79,7 @@ def test_an_actor_whose_will_was_read_too_early_is_still_missed(
     broker_node: Broker, broker_vhost: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broker takes the will back after its ``consumer_timeout``; the next one is written by who lives."""
-    monkeypatch.setattr(transport, "ASKED_AGAIN_S", ())  # in the time after the first contact
+    monkeypatch.setattr(peers, "ASKED_AGAIN_S", ())  # in the time after the first contact
     caller = rml.Actor(Context.build(ActorProfile("caller")), broker=broker_url)
     caller.start()
     frozen = Callee(f"{broker_url}?heartbeat=1", name="frozen")
@@ -96,7 +96,7 @@ def test_an_actor_whose_will_was_read_too_early_is_still_missed(
     try:
         frozen.wait_for("hanging")
         os.kill(frozen.process.pid, signal.SIGSTOP)
-        monkeypatch.setattr(transport, "ASKED_AGAIN_S", (1.0, 2.0, 4.0, 8.0))
+        monkeypatch.setattr(peers, "ASKED_AGAIN_S", (1.0, 2.0, 4.0, 8.0))
         with contextlib.closing(open_connection(broker_url)) as connection:
             channel = connection.channel()
             channel.queue_delete(names.will_queue("frozen"))

@@ -24,7 +24,7 @@ from roleml.core.context import ActorProfile, Context
 from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.rabbitmq import consuming, names, transport, will
+from roleml.messaging.rabbitmq import consuming, names, peers, will
 from roleml.messaging.rabbitmq.wire import headers_of
 from tests.actors import in_thread, wait_until
 from tests.broker.broker import Broker
@@ -525,7 +525,7 @@ def test_a_service_that_a_killed_actor_had_fails_although_its_successor_is_there
     start_callee: StartCallee,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transport, "GRACE_S", 5.0)  # longer than it takes to start a process
+    monkeypatch.setattr(peers, "GRACE_S", 5.0)  # longer than it takes to start a process
     caller, callee = connect(broker_url), start_callee(broker_url)
     hanging = in_thread(caller.call, "x", WORKER, "hang", rml.Message.empty())
     callee.wait_for("hanging")
@@ -544,7 +544,7 @@ def test_what_is_to_be_done_later_is_done_although_the_connection_is_lost(
 ) -> None:
     peer = Peer("a", breakable_url)
     request.addfinalizer(peer.transport.stop)
-    connection = peer.transport._consuming  # type: ignore[attr-defined]
+    connection = peer.transport._shared.consuming  # type: ignore[attr-defined]
     done: queue.Queue[str] = queue.Queue()
 
     def plan() -> None:

@@ -22,14 +22,18 @@ from roleml.messaging.transport import Arriving
 
 __all__ = [
     "CHUNK_BYTES",
+    "STALLED_S",
     "WHOLE_BYTES",
     "Arrival",
+    "Frame",
     "TransferError",
     "Transfers",
     "checksum",
     "chunks_of",
     "size_of",
 ]
+
+Frame = bytes | memoryview
 
 #: RabbitMQ 4 takes messages of at most 16 MiB
 WHOLE_BYTES = 1 << 20
@@ -141,6 +145,17 @@ class Transfers:
             size = headers.get("size")
             raise TransferError(f"{source} sent {len(arrival.data)} bytes instead of {size}", arrival.tags)
         return arrival
+
+    def frame_of(self, actor: str, headers: Mapping[str, Any], body: bytes) -> tuple[Frame, list[int]]:
+        """The whole frame of a message that ``actor`` sent, and the deliveries of its chunks.
+
+        Raises:
+            TransferError: something is missing.
+        """
+        if "transfer" not in headers:
+            return body, []
+        arrival = self.finish(f"{actor}/", headers)
+        return arrival.data.frame(), arrival.tags
 
     def give_up(self, *, source: str | None = None) -> list[Arrival]:
         """Drop the transfers of a lost actor, or without one those that have stalled; returns them."""

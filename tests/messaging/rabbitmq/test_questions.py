@@ -3,42 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from roleml.messaging.codec import Codec
-from roleml.messaging.envelope import Envelope, Kind
+from roleml.messaging.codec import Body, Codec
+from roleml.messaging.envelope import Answer, Envelope, Failure, Kind
+from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.peers import Peers
 from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
+from roleml.messaging.rabbitmq.seen import owned
+from roleml.messaging.rabbitmq.sending import Sender
+from roleml.messaging.rabbitmq.served import SMALL_ANSWER_BYTES, Served
+from roleml.messaging.rabbitmq.tasks import TaskLedger
 from roleml.messaging.rabbitmq.transfers import WHOLE_BYTES
-from roleml.messaging.rabbitmq.transport import RabbitTransport
-from roleml.messaging.transport import Receiver
+from roleml.messaging.transport import Presence
+
+REQUEST = Envelope(Kind.SERVICE, "1", ("alice", "boss"), ("bob", "worker"), "ask")
 
 
-class AskedMeanwhile:
-    """In the place of a publisher; before each message of a request, another thread asks."""
+class Place:
+    """An actor's sender, and what it knows of its peers, with a list in the place of a broker."""
 
-    def __init__(self, ask: Callable[[], None]) -> None:
+    def __init__(self, name: str) -> None:
         self.sent: list[Outgoing] = []
-        self._ask = ask
+        #: what another thread does before each message leaves
+        self.meanwhile: Callable[[], Any] = list
+        self.served = Served[Outgoing]()
+        self.peers = Peers(name, "boot", self.publish, cast(Connection, self), lambda actor, state: None)
+        self.sender = Sender(
+            name, cast(Publisher, self), self.peers, self.served, TaskLedger(), lambda task: None
+        )
+        self.peers.said("bob", "ready", "its boot")  # no need to look for it
 
     def publish(self, *messages: Outgoing, gather: bool = False) -> None:
         for message in messages:
             if "question" not in message.headers:
-                self._ask()
+                self.meanwhile()
             self.sent.append(message)
+
+    @property
+    def questions(self) -> list[Outgoing]:
+        return [message for message in self.sent if "question" in message.headers]
 
 
 @pytest.mark.parametrize("size", [10, 3 * WHOLE_BYTES])
 def test_a_question_never_overtakes_the_request_that_it_is_about(size: int) -> None:
-    transport = RabbitTransport("alice", "amqp://guest:guest@localhost/app")
-    publisher = AskedMeanwhile(transport._ask_what_became_of_requests)
-    transport._publisher = cast(Publisher, publisher)
-    transport._receiver = cast(Receiver, object())
-    transport._reachable.add("bob")
-    request = Envelope(Kind.SERVICE, "1", ("alice", "boss"), ("bob", "worker"), "ask")
-    transport.send([request], Codec().encode(bytes(size)))
-    assert not [message for message in publisher.sent if "question" in message.headers]
-    transport._ask_what_became_of_requests()
-    assert "question" in publisher.sent[-1].headers
-    assert publisher.sent[-1].body == b"1 boss\n"
+    alice = Place("alice")
+    alice.meanwhile = alice.peers._ask_what_became_of_requests
+    alice.sender.send([REQUEST], Codec().encode(bytes(size)))
+    assert not alice.questions
+    alice.peers._ask_what_became_of_requests()
+    assert alice.sent[-1].body == b"1 boss\n"
+    assert alice.questions == [alice.sent[-1]]
+
+
+def test_nobody_asks_what_became_of_a_request_that_was_answered_or_went_to_an_actor_that_is_gone() -> None:
+    alice = Place("alice")
+    alice.sender.send([REQUEST, REQUEST._replace(id="2")], Codec().encode(None))
+    alice.peers.answered("1")
+    alice.peers._ask_what_became_of_requests()
+    assert alice.sent[-1].body == b"2 boss\n"
+    alice.peers.said("bob", "down", "its boot")
+    alice.peers._ask_what_became_of_requests()
+    assert len(alice.questions) == 1
+
+
+def answer_of(bob: Place) -> tuple[Answer | None, Any]:
+    """The last one that was sent."""
+    message = bob.sent[-1]
+    assert message.envelope is not None
+    return message.envelope.answer, Codec().decode(Body.from_frame(message.body))
+
+
+def test_a_request_that_never_came_fails() -> None:
+    bob = Place("bob")
+    bob.sender.tell_fate(REQUEST)
+    answer, content = answer_of(bob)
+    assert answer is Answer.FAILURE
+    assert "was lost, with the broker or with an earlier process of bob" in Failure.of_parts(content).text
+
+
+def test_a_request_at_work_is_answered_when_it_is_done_and_not_before() -> None:
+    bob = Place("bob")
+    bob.served.came(owned("alice", "1"))
+    bob.sender.tell_fate(REQUEST)
+    assert not bob.sent
+
+
+@pytest.mark.parametrize("size", [10, 2 * SMALL_ANSWER_BYTES])
+def test_a_small_answer_is_not_persistent_but_kept_and_given_again(size: int) -> None:
+    bob = Place("bob")
+    bob.served.came(owned("alice", "1"))
+    answer = Envelope(Kind.RESULT, "1", REQUEST.target, REQUEST.source, "ask", answer=Answer.VALUE)
+    bob.sender.send([answer], Codec().encode(bytes(size)))
+    (first,) = bob.sent
+    bob.sender.tell_fate(REQUEST)
+    if size < SMALL_ANSWER_BYTES:
+        assert not first.persistent
+        assert bob.sent[1:] == [first]
+    else:
+        assert first.persistent
+        _, content = answer_of(bob)
+        assert "was lost with the broker, and is not kept here" in Failure.of_parts(content).text
+
+
+def test_an_answer_is_not_given_again_before_it_has_left() -> None:
+    bob = Place("bob")
+    bob.served.came(owned("alice", "1"))
+    bob.meanwhile = lambda: bob.sender.tell_fate(REQUEST)
+    answer = Envelope(Kind.RESULT, "1", REQUEST.target, REQUEST.source, "ask", answer=Answer.VALUE)
+    bob.sender.send([answer], Codec().encode("yes"))
+    assert len(bob.sent) == 1
+
+
+def test_the_answer_of_a_task_is_persistent() -> None:
+    bob = Place("bob")
+    answer = Envelope(Kind.RESULT, "1", REQUEST.target, REQUEST.source, "ask", answer=Answer.VALUE)
+    bob.sender.send([answer], Codec().encode("yes"))
+    assert bob.sent[-1].persistent
+
+
+def test_peers_say_when_they_come_and_go() -> None:
+    news: list[tuple[str, Presence]] = []
+    peers = Peers(
+        "alice", "boot", lambda message: None, cast(Connection, None), lambda *change: news.append(change)
+    )
+    for state in ("ready", "back", "down", "nonsense"):
+        peers.said("bob", state, "its boot")
+    assert news == [("bob", Presence.READY), ("bob", Presence.DOWN)]
