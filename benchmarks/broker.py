@@ -24,10 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loopback import Loopback
 from raw_pika import (
     RawPika,
     broadcast_s,
     calls_per_second,
+    cpu_s,
     event_deliveries_per_second,
     memory_bytes,
     payload_s,
@@ -45,6 +47,8 @@ MB = 1_000_000
 class Bench:
     url: str
     quick: bool
+    #: of the broker, if it runs on this machine
+    broker_pid: int | None = None
 
     @property
     def rounds(self) -> int:
@@ -61,16 +65,25 @@ class Bench:
         ):
             yield raw, ours
 
-    def turns(self, measure: Callable[[Any], Any], raw: Any, ours: Any) -> list[tuple[Any, Any]]:
+    def turns(
+        self,
+        measure: Callable[[Any], Any],
+        raw: Any,
+        ours: Any,
+        between: Callable[[], Any] = lambda: None,
+    ) -> list[tuple[Any, Any]]:
         """``(raw, ours)`` of each round, the first to go alternating, after one round that does not count."""
         measure(raw), measure(ours)
         results = []
         for number in range(self.rounds):
             if number % 2:
                 mine = measure(ours)
+                between()
                 results.append((measure(raw), mine))
             else:
-                results.append((measure(raw), measure(ours)))
+                first = measure(raw)
+                between()
+                results.append((first, measure(ours)))
         return results
 
 
@@ -100,19 +113,49 @@ def _at_least(name: str, turns: Sequence[tuple[float, float]], target: float) ->
 # ---- the measures
 
 
+def _beside_floor(
+    name: str, floor_s: Sequence[float], turns: Sequence[tuple[float, float]], unit: str
+) -> Row:
+    """Ours beside what took turns with it and has no broker at all."""
+    scale = {"us": 1e6, "ms": 1e3}[unit]
+    ratio = statistics.median(ours / floor for floor, (_, ours) in zip(floor_s, turns, strict=True))
+    return Row(name, ratio, "", None, f"floor {statistics.median(floor_s) * scale:,.1f} {unit}")
+
+
 def service(bench: Bench) -> Iterator[Row]:
-    with bench.pair() as (raw, ours):
-        turns = bench.turns(lambda it: service_latencies_s(it, 100 if bench.quick else 300), raw, ours)
+    calls = 100 if bench.quick else 300
+    floor_s: list[float] = []
+    with bench.pair() as (raw, ours), Loopback() as floor:
+        turns = bench.turns(
+            lambda it: service_latencies_s(it, calls),
+            raw,
+            ours,
+            lambda: floor_s.append(statistics.median(floor.round_trip_s() for _ in range(calls))),
+        )
     for percent, target in ((50, 1.25), (99, None)):
         part = [tuple(percentile(taken, percent) for taken in turn) for turn in turns]
         yield _at_most(f"service call, p{percent}", part, target, 1e6, "us")
+        if percent == 50:
+            yield _beside_floor("service call, p50 / TCP round trip", floor_s, part, "us")
 
 
 def throughput(bench: Bench) -> Iterator[Row]:
+    """And where its time goes: the processor time of a call, which other programs disturb less."""
+    callers, calls = 16, 40 if bench.quick else 150
+
+    def measure(it: Any) -> tuple[float, list[float]]:
+        pids = [os.getpid(), it.peer_pids[0], *([bench.broker_pid] if bench.broker_pid else [])]
+        before = [cpu_s(pid) for pid in pids]
+        rate = calls_per_second(it, callers, calls)
+        return rate, [(cpu_s(pid) - start) / callers / calls for pid, start in zip(pids, before, strict=True)]
+
     with bench.pair() as (raw, ours):
-        calls = 40 if bench.quick else 150
-        turns = bench.turns(lambda it: calls_per_second(it, 16, calls), raw, ours)
-    yield _at_least("calls/s, 16 callers", turns, 0.85)
+        turns = bench.turns(measure, raw, ours)
+    yield _at_least("calls/s, 16 callers", [(there[0], here[0]) for there, here in turns], 0.85)
+    for number, who in enumerate(("caller", "callee", "broker")[: len(turns[0][0][1])]):
+        # the kernel counts in hundredths of a second, so it takes all rounds together
+        part = [tuple(statistics.fmean(turn[side][1][number] for turn in turns) for side in (0, 1))]
+        yield _at_most(f"  processor time of the {who}", part, None, 1e6, "us")
 
 
 def task(bench: Bench) -> Iterator[Row]:
@@ -133,11 +176,16 @@ def events(bench: Bench) -> Iterator[Row]:
 
 
 def payloads(bench: Bench) -> Iterator[Row]:
-    with bench.pair() as (raw, ours):
+    with bench.pair() as (raw, ours), Loopback() as floor:
         for megabytes, target in ((1, None), (25, None), (100, 1.15)):
-            payload = bytearray(b"\1") * (megabytes * MB)
-            turns = bench.turns(lambda it, payload=payload: payload_s(it, payload), raw, ours)  # type: ignore[misc]
+            payload, copies_s = bytearray(b"\1") * (megabytes * MB), list[float]()
+
+            def copy_twice(payload: bytearray = payload, copies_s: list[float] = copies_s) -> None:
+                copies_s.append(2 * floor.copy_s(payload))
+
+            turns = bench.turns(lambda it, payload=payload: payload_s(it, payload), raw, ours, copy_twice)  # type: ignore[misc]
             yield _at_most(f"{megabytes} MB one way", turns, target, 1e3, "ms")
+            yield _beside_floor(f"{megabytes} MB one way / two TCP copies", copies_s, turns, "ms")
 
 
 def group(bench: Bench) -> Iterator[Row]:
@@ -243,16 +291,18 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
 
 
 @contextlib.contextmanager
-def _broker(url: str | None) -> Iterator[str]:
+def _broker(url: str | None) -> Iterator[tuple[str, int | None]]:
+    """Its URL, and its process if that is one of ours."""
     if url is not None:
-        yield url
+        yield url, None
         return
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from tests.broker.fixtures import open_broker
+    from tests.broker.node import Node
 
     broker = open_broker()
     try:
-        yield broker.url()
+        yield broker.url(), broker.pid if isinstance(broker, Node) else None
     finally:
         broker.stop()
 
@@ -269,10 +319,10 @@ def main() -> None:
     options = parser.parse_args()
     measures = [gigabyte] if options.gigabyte else [MEASURES[name] for name in options.only or MEASURES]
     rows: list[Row] = []
-    with _broker(options.broker) as url:
+    with _broker(options.broker) as (url, pid):
         for measure in measures:
             print(f"measuring {measure.__name__} ...", file=sys.stderr)
-            rows += measure(Bench(url, options.quick))
+            rows += measure(Bench(url, options.quick, pid))
     report(rows, "ours / raw pika, or as named")
     write(rows, options.json)
 

@@ -18,6 +18,7 @@ import functools
 import itertools
 import json
 import multiprocessing
+import os
 import queue
 import socket
 import statistics
@@ -41,6 +42,7 @@ __all__ = [
     "RawPika",
     "broadcast_s",
     "calls_per_second",
+    "cpu_s",
     "event_deliveries_per_second",
     "payload_s",
     "service_latencies_s",
@@ -334,6 +336,12 @@ def memory_bytes(line: str) -> int:
     return next(int(row.split()[1]) * 1024 for row in status.splitlines() if row.startswith(f"{line}:"))
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used so far, in steps of the kernel's tick (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _run_peer(pipe: Pipe, url: str, name: str, events: str, receivers: int) -> None:
     peer = Peer(url, name, events, receivers)
     pipe.send("ready")
@@ -398,6 +406,10 @@ class RawPika:
                 raise TimeoutError("a peer does not start")
             pipe.recv()
         return self
+
+    @property
+    def peer_pids(self) -> list[int]:
+        return [process.pid for process, _ in self._processes]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -140,6 +140,10 @@ class Runtime:
             pipe.recv()
         return self
 
+    @property
+    def peer_pids(self) -> list[int]:
+        return [process.pid for process, _ in self._processes]
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
