@@ -64,7 +64,8 @@ def test_a_long_task_runs_once_and_a_frozen_actor_is_noticed_within_half_a_minut
 
         assert task.result(120) == "done"
         assert runs(tmp_path / "journal") == 1
-        assert impatient.log(1_000_000).count("delivery acknowledgement on channel") > 5
+        if tuple(map(int, impatient.version().split(".")[:2])) < (4, 3):  # later ones: quorum queues only
+            assert impatient.log(1_000_000).count("delivery acknowledgement on channel") > 5
         assert work(caller, tmp_path / "again").result(30) == "done"
         assert caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid
     finally:

@@ -525,7 +525,8 @@ def test_a_service_that_a_killed_actor_had_fails_although_its_successor_is_there
     start_callee: StartCallee,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(peers, "GRACE_S", 5.0)  # longer than it takes to start a process
+    monkeypatch.setattr(peers, "GRACE_S", 8.0)  # longer than a process takes to start
+    monkeypatch.setattr(peers, "ASKED_AGAIN_S", ())  # which is missed in between, else
     caller, callee = connect(broker_url), start_callee(broker_url)
     hanging = in_thread(caller.call, "x", WORKER, "hang", rml.Message.empty())
     callee.wait_for("hanging")
