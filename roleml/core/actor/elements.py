@@ -241,8 +241,7 @@ class ElementInstance(Generic[T]):
                 state["constructor"]
             )
         if "file" in state:
-            file = state["file"]
-            self.deserialize(io.BytesIO(file) if isinstance(file, bytes) else io.StringIO(file))
+            self.deserialize(_opened(state["file"], self._deserializer_mode))
         elif "object" in state:
             found = _stateful(self(), f"the object of element {self.name}")
             found.load_state_dict(state["object"])
@@ -454,6 +453,13 @@ def _path(path: str | PathLike[str] | None, workdir: str | PathLike[str] | None)
     if not path:
         return None
     return Path(path) if workdir is None else Path(workdir) / path
+
+
+def _opened(content: str | bytes, mode: FileMode) -> IO[Any]:
+    """What a serializer wrote, for a deserializer that may read in the other mode, as it may a file."""
+    if mode == "text":
+        return io.StringIO(content if isinstance(content, str) else content.decode("utf-8"))
+    return io.BytesIO(content if isinstance(content, bytes) else content.encode("utf-8"))
 
 
 def _open(path: Path, direction: str, mode: FileMode) -> IO[Any]:

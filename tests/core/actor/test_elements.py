@@ -20,6 +20,7 @@ from roleml.core.role.elements import (
     Element,
     ElementImplementation,
     Factory,
+    FileMode,
     InitializeStrategy,
 )
 
@@ -390,6 +391,36 @@ def test_binary_is_the_default_mode_and_given_files_are_left_open(tmp_path: Path
     file.seek(0)
     assert instance.deserialize(file) == [1]
     assert not file.closed
+
+
+@pytest.mark.parametrize("written", ["text", "binary"])
+@pytest.mark.parametrize("read", ["text", "binary"])
+def test_what_one_mode_has_written_for_a_checkpoint_the_other_reads_as_it_reads_a_file(
+    written: FileMode, read: FileMode
+) -> None:
+    def write(obj: str, file: IO[Any]) -> None:
+        file.write(obj if written == "text" else obj.encode())
+
+    def load(file: IO[Any]) -> str:
+        content = file.read()
+        assert isinstance(content, str if read == "text" else bytes)
+        return content if isinstance(content, str) else content.decode()
+
+    first, second = (
+        make(
+            Element(str),
+            Impl(
+                impl=text,
+                serializer=write,
+                serializer_mode=written,
+                deserializer=load,
+                deserializer_mode=read,
+            ),
+        )
+        for text in ("gr\u00fcn", "")
+    )
+    second.load_state_dict(first.state_dict())
+    assert second() == "gr\u00fcn"
 
 
 def test_relative_paths_start_at_the_working_directory_of_the_actor(tmp_path: Path) -> None:
