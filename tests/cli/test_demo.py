@@ -152,15 +152,16 @@ def test_the_output_of_a_pipe_is_plain_lines_that_name_the_plot(tmp_path: Path) 
     assert (tmp_path / plot).is_file()
 
 
-def test_an_interruption_stops_cleanly_and_keeps_what_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_stops_cleanly_and_keeps_what_there_is(tmp_path: Path, number: int) -> None:
     with started_demo(tmp_path, "--rounds", "100000") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("round"):
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert "interrupted" in out
     assert "Traceback" not in out + err
     folder = run_folder(tmp_path)

@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from roleml.cli.command import INTERRUPTED, CommandError
+from roleml.cli.command import CommandError
 from roleml.cli.demo.display import RoundRecord
 from roleml.cli.demo.options import DemoOptions, add_arguments, from_arguments
-from roleml.cli.foreground import tell
+from roleml.cli.foreground import Interruption, StopSignals, tell
 from roleml.cli.processes import EndedTooEarlyError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_config(folder / "config.yaml", configs)
     names = [config["name"] for config in configs]
     try:
-        with ExitStack() as stack:
+        with StopSignals(), ExitStack() as stack:
             recordings = []
 
             def record(_: Mapping[str, Actor]) -> None:
@@ -75,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
                 conductor = cast(Conductor, actors["conductor"].roles["conductor"])
                 records = conductor.outcome.result()
                 recordings[0].finish()
-    except KeyboardInterrupt:
+    except Interruption as interruption:
         print(f"\ninterrupted; what was trained until then is in {folder}{os.sep}", flush=True)
-        return INTERRUPTED
+        return interruption.exit_code
     except MsgConnectionError as error:
         return tell("roleml demo", error)
     except EndedTooEarlyError as error:
