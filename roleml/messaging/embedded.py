@@ -70,6 +70,10 @@ class EmbeddedBroker:
         with self._lock:
             self._watchers.setdefault(actor, {})[member.name] = member
 
+    def unwatch(self, member: EmbeddedTransport, actor: str) -> None:
+        with self._lock:
+            self._drop(self._watchers, actor, member.name)
+
     def watchers(self, actor: str) -> list[EmbeddedTransport]:
         with self._lock:
             return list(self._watchers.get(actor, {}).values())
@@ -144,6 +148,9 @@ class EmbeddedTransport(Transport):
 
     def watch(self, actor: str) -> None:
         self._broker.watch(self, actor)
+
+    def unwatch(self, actor: str) -> None:
+        self._broker.unwatch(self, actor)
 
     def announce(self, state: Presence) -> None:
         for watcher in self._broker.watchers(self.name):

@@ -36,7 +36,7 @@ from roleml.messaging.transport import Absence, Presence, Transport
 from roleml.shared.lanes import Lanes, Started
 from roleml.shared.threads import ElasticPool
 
-__all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "Pace", "Request"]
+__all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "NotTakenError", "Pace", "Request"]
 
 logger = logging.getLogger("roleml.messaging")
 
@@ -47,6 +47,10 @@ EXPLAIN = "explain"
 LAST_ANSWERS_S = 10.0
 
 _ANSWERS = (Kind.ACCEPTED, Kind.RESULT)
+
+
+class NotTakenError(Exception):
+    """A task is not run here: its actor is leaving. Where tasks are kept, its next process gets it."""
 
 
 class Request(NamedTuple):
@@ -100,7 +104,10 @@ class Mailbox:
         self._life, self._numbers = uuid.uuid4().hex, itertools.count(1)  # what ids of requests are made of
         self._pending: dict[str, Pending] = {}
         self._released: set[str] = set()
+        self._watching = threading.Lock()  # while the transport is told
         self._watched: set[str] = set()
+        self._gone: set[str] = set()  # of these
+        self._wanted: list[Callable[[str], bool]] = []
 
     # what the actor plugs in before start
 
@@ -258,8 +265,14 @@ class Mailbox:
             self._count(kind, source, target, channel)
         remote = [pending for pending in pendings if pending.target[0] != self.name]
         body = self._codec.encode(content) if remote else None
-        self._watch({pending.target[0] for pending in remote})
         self._keep(pendings)
+        try:
+            self._watch({pending.target[0] for pending in remote})
+        except MsgConnectionError:
+            with self._lock:
+                for pending in pendings:
+                    self._pending.pop(pending.id, None)
+            raise
         if body is not None:
             envelopes = [
                 Envelope(kind, p.id, source, p.target, channel, trace=trace, key=key) for p in remote
@@ -318,11 +331,35 @@ class Mailbox:
         if not pending.add_done_callback(callback):
             callback()
 
+    def watched_while(self, wanted: Callable[[str], bool]) -> None:
+        """`unwatch` leaves alone whom ``wanted(actor)`` says that it needs."""
+        self._wanted.append(wanted)
+
+    def unwatch(self, actor: str) -> None:
+        """If the actor is gone, and nobody waits for it, hear of it no more.
+
+        Whoever begins to wait for an actor notes that first and watches it afterwards, so that it is either
+        seen here or watches anew.
+        """
+        with self._watching:
+            if actor not in self._gone:
+                return
+            self._watched.discard(actor)
+            if any(pending.target[0] == actor for pending in self.unanswered) or any(
+                wanted(actor) for wanted in self._wanted
+            ):
+                self._watched.add(actor)
+            else:
+                self._gone.discard(actor)
+                self._transport.unwatch(actor)
+
     def _watch(self, actors: set[str]) -> None:
-        new = actors - self._watched
-        for actor in new:
-            self._transport.watch(actor)
-        self._watched |= new
+        if actors <= self._watched:
+            return
+        with self._watching:
+            for actor in actors - self._watched:
+                self._transport.watch(actor)
+                self._watched.add(actor)
 
     # being asked
 
@@ -381,6 +418,9 @@ class Mailbox:
                 self._answer(envelope, Kind.ACCEPTED, Answer.VALUE, None)
             started()
             value = job()
+        except NotTakenError as e:
+            logger.info("%s of %s is left to the next process: %s", envelope.channel, envelope.source[0], e)
+            return
         except BaseException as e:  # noqa: BLE001  # even SystemExit: the one who asked waits for it
             if not envelope.id:
                 logger.warning("%s from %s failed: %s", envelope.channel, envelope.source[0], e)
@@ -438,6 +478,10 @@ class Mailbox:
         self._send([envelope], self._codec.encode(content))
 
     def presence(self, actor: str, state: Presence) -> None:
+        if state is Presence.READY:
+            self._gone.discard(actor)
+        elif actor in self._watched:
+            self._gone.add(actor)
         if state is Presence.DOWN:
             self._fail_all(
                 lambda pending: pending.target[0] == actor and not self._waits_for_return(pending),

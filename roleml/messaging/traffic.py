@@ -13,6 +13,8 @@ __all__ = ["Called", "Sent", "Traffic"]
 
 #: How many different calls are told apart; what goes beyond is counted with an empty channel.
 MOST_CALLS = 1000
+#: How many receivers are told apart; what goes to others is counted for one without a name.
+MOST_ACTORS = 10_000
 
 
 class Sent(NamedTuple):
@@ -49,7 +51,8 @@ class Traffic:
             self._messages += 1
             self._nbytes += nbytes
             for receiver in receivers:
-                self._links[receiver] += nbytes
+                known = receiver in self._links or len(self._links) < MOST_ACTORS
+                self._links[receiver if known else ""] += nbytes
 
     def called(self, source: str, target: Address, channel: str) -> None:
         """A service or task was called, here or elsewhere."""

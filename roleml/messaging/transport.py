@@ -95,6 +95,8 @@ class Transport(ABC):
        publications that were already on their way still come. Nobody subscribed is not an error.
     6. An actor that watches another (:meth:`watch`) learns when that one announces ``READY``, and once each
        time it goes ``DOWN``, whether it stopped or was lost. The watch goes on for a successor of that name.
+       One that was taken for lost and is there again is ``READY``. So is the actor itself, to itself, when it
+       has its connection again after it was lost: others may have taken it for lost.
     7. :meth:`stop` is final and may be repeated; after it, nothing is delivered and every send comes back
        with ``STOPPED``. What other actors sent before and was not delivered yet may be lost: requests are
        then answered by ``DOWN``.
@@ -176,7 +178,11 @@ class Transport(ABC):
 
     @abstractmethod
     def watch(self, actor: str) -> None:
-        """Hear of the presence of ``actor``, which need not exist, until :meth:`stop`."""
+        """Hear of the presence of ``actor``, which need not exist, until :meth:`unwatch` or :meth:`stop`."""
+
+    @abstractmethod
+    def unwatch(self, actor: str) -> None:
+        """Hear of it no more; not watching it is fine. What was on its way may still come."""
 
     @abstractmethod
     def announce(self, state: Presence) -> None:

@@ -116,6 +116,9 @@ class SimulatedTransport(Transport):
     def watch(self, actor: str) -> None:
         self._transport.watch(actor)
 
+    def unwatch(self, actor: str) -> None:
+        self._transport.unwatch(actor)
+
     def announce(self, state: Presence) -> None:
         self._transport.announce(state)
 

@@ -407,6 +407,18 @@ class TransportContract:
             assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.READY)
             assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.DOWN)
 
+    def test_6_who_watches_no_more_hears_nothing(self, connect: Connect) -> None:
+        a, b = connect("a"), connect("b")
+        a.transport.watch("b")
+        a.transport.unwatch("b")
+        a.transport.unwatch("nobody")
+        b.transport.announce(Presence.READY)
+        a.flush(b)
+        assert a.inbox.news.empty()
+        a.transport.watch("b")
+        b.transport.announce(Presence.READY)
+        assert a.inbox.news.get(timeout=DEADLINE_S) == ("b", Presence.READY)
+
     def test_6_who_does_not_watch_hears_nothing(self, connect: Connect) -> None:
         a, b, c = connect("a"), connect("b"), connect("c")
         c.transport.watch("a")

@@ -345,6 +345,7 @@ class BaseActor:
         with self.management_lock:
             stopping, self._stopping = self._stopping, True
             if not stopping:
+                self._calls.leaving()
                 self._before_stop()
         if not stopping:
             self._stop()

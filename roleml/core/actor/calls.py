@@ -21,13 +21,14 @@ from roleml.core.role.exceptions import (
     ChannelNotFoundError,
     HandlerError,
     NoSuchRoleError,
+    RoleInteractionError,
     TaskResultTimeoutError,
 )
 from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import Args, Message, Payloads, TaskInvocation
 from roleml.core.status import ExecutionTicket, StatusError
 from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Job, Mailbox, Request
+from roleml.messaging.mailbox import Job, Mailbox, NotTakenError, Request
 from roleml.messaging.pending import Pending
 from roleml.shared.suggestions import did_you_mean
 
@@ -99,8 +100,9 @@ class Calls:
         self._checkpoints = checkpoints
         self._roles: dict[str, Role] = {}
         self._starting = True
+        self._leaving = False
         mailbox.serve(Kind.SERVICE, lambda request: self._accept(request, "service"))
-        mailbox.serve(Kind.TASK, lambda request: self._accept(request, "task"))
+        mailbox.serve(Kind.TASK, self._accept_task)
 
     @property
     def ctx(self) -> Context:
@@ -113,6 +115,10 @@ class Calls:
     def started(self) -> None:
         """All roles that the actor began with are there: who is missing now does not come."""
         self._starting = False
+
+    def leaving(self) -> None:
+        """The actor stops: tasks that still come are for its next process, where they are kept."""
+        self._leaving = True
 
     def open_role(self, name: str) -> None:
         """The role is ready: tasks that wait for it may come."""
@@ -187,6 +193,15 @@ class Calls:
         raise HandlerError(
             f"{self.address(name)}.{channel} was not there a moment ago, and is now: call again"
         )
+
+    def _accept_task(self, request: Request) -> Job:
+        try:
+            return self._accept(request, "task")
+        except RoleInteractionError as e:
+            remote = request.source[0] != self._ctx.profile.name
+            if self._leaving and remote and self._mailbox.transport.keeps_tasks:
+                raise NotTakenError(str(e)) from e
+            raise
 
     def _accept(self, request: Request, kind: str) -> Job:
         """Admit one request: the role is there and open, and has the channel. Waits while it is paused."""

@@ -32,7 +32,7 @@ from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import Args, EventSubscriptionMode, Message, Payloads
 from roleml.core.status import Status, StatusError
 from roleml.messaging.envelope import Envelope, Kind
-from roleml.messaging.exceptions import CodecError, MessagingError
+from roleml.messaging.exceptions import CodecError, MessagingError, MsgConnectionError
 from roleml.messaging.filters import stamps_of
 from roleml.messaging.mailbox import Mailbox, Request
 from roleml.messaging.transport import Presence
@@ -69,9 +69,10 @@ class Events:
         self._on_lost: Callable[[str, list[Subscription]], None] = lambda actor, lost: None
         mailbox.on_event(self._arrive)
         mailbox.on_presence(self._presence)
+        mailbox.watched_while(self._concerns)
 
     def on_lost(self, callback: Callable[[str, list[Subscription]], None]) -> None:
-        """``callback(actor, subscriptions)`` hears which subscriptions ended with a lost actor."""
+        """``callback(actor, subscriptions)`` hears of a lost actor, and which subscriptions ended with it."""
         self._on_lost = callback
 
     # a role's life, called by the actor in this order
@@ -327,6 +328,8 @@ class Events:
                 inlet.closed = True
                 with self._lock:
                     del self._inlets[origin]
+        if remote and tell and not left:
+            self._mailbox.unwatch(origin.source.actor_name)
 
     def _tell(self, actor: str, what: str, origin: ChannelID, me: RoleInstanceID) -> None:
         self._mailbox.tell(me, (actor, ""), what, (tuple(origin.source), origin.channel))
@@ -341,9 +344,9 @@ class Events:
     def _asked_to_subscribe(self, request: Request) -> int:
         origin, subscriber = _origin_of(request), RoleInstanceID(*request.source)
         source = self._open_source(origin)
-        self._mailbox.watch(subscriber.actor_name)
         self._mailbox.transport.offer(origin.source.instance_name, origin.channel)
         sequence = source.add_remote(subscriber)
+        self._mailbox.watch(subscriber.actor_name)
         self._check_still_there(source)
         return sequence
 
@@ -357,26 +360,66 @@ class Events:
         if origin.source == tuple(request.source):  # only the source itself may end its channel
             inlet = self._inlets.get(origin)
             if inlet is not None:
-                self._end(origin, inlet.all(), tell=False)
+                subscriptions = inlet.all()
+                for subscription in subscriptions:
+                    subscription.discontinued = not subscription.ended
+                self._end(origin, subscriptions, tell=False)
 
     def _presence(self, actor: str, state: Presence) -> None:
-        if state is Presence.DOWN:  # news come in a thread that must not wait for an emission to end
-            self._mailbox.lanes.submit(("presence", actor), lambda _: self._forget_actor(actor))
+        # news come in a thread that must not wait for an emission to end
+        react = self._forget_actor if state is Presence.DOWN else self._ask_again
+        self._mailbox.lanes.submit(("presence", actor), lambda _: react(actor))
+
+    def _concerns(self, actor: str) -> bool:
+        """Whether that actor has subscribed here, or somebody here to it."""
+        with self._lock:
+            if any(origin.source.actor_name == actor for origin in self._inlets):
+                return True
+            return any(actor in source.remote for source in self._sources.values())
+
+    def _ask_again(self, actor: str) -> None:
+        """Make sure that sources know of this actor: those of an actor that is back, or all of them.
+
+        A successor of a source does not know what was asked of the other one.
+        """
+        with self._lock:
+            inlets = [
+                (origin, inlet)
+                for origin, inlet in self._inlets.items()
+                if (origin.source.actor_name == actor) != (actor == self._ctx.profile.name)
+            ]
+        for origin, inlet in inlets:
+            begun = [each for each in inlet.all() if each.begun and not each.ended]
+            for name in dict.fromkeys(each.subscriber for each in begun):
+                mine = [each for each in begun if each.subscriber == name]
+                try:
+                    since = self._register(name, origin)
+                except RoleInteractionError as e:
+                    if isinstance(e.__cause__, MsgConnectionError):
+                        break  # not there yet, or lost: it will be heard which
+                    logger.info("%s does not hear %s any more: %s", name, origin, e)
+                    self._lose(origin.source.actor_name, [origin])
+                    break
+                for subscription in mine:
+                    subscription.go_on(since)
 
     def _forget_actor(self, actor: str) -> None:
         for source in list(self._sources.values()):
             source.drop_actor(actor)
         with self._lock:
-            inlets = [
-                (origin, inlet) for origin, inlet in self._inlets.items() if origin.source.actor_name == actor
-            ]
+            origins = [origin for origin in self._inlets if origin.source.actor_name == actor]
+        self._lose(actor, origins)
+        self._mailbox.unwatch(actor)
+
+    def _lose(self, actor: str, origins: list[ChannelID]) -> None:
+        """End the subscriptions to these channels, which are not there any more."""
         lost: list[Subscription] = []
-        for origin, inlet in inlets:
-            subscriptions = inlet.all()
+        for origin in origins:
+            inlet = self._inlets.get(origin)
+            subscriptions = inlet.all() if inlet is not None else []
             lost += [subscription for subscription in subscriptions if not subscription.ended]
             self._end(origin, subscriptions, tell=False)
-        if lost:
-            self._on_lost(actor, lost)
+        self._on_lost(actor, lost)
 
     # delivering
 

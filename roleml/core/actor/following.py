@@ -2,7 +2,8 @@
 
 While a role runs, each ``@EventHandler`` of it is subscribed to every member of its relationship. Changes of
 the relationship are followed in the background, one after the other for each role. A member that is not there
-yet, or whose actor was lost, is subscribed to once its actor says that it is ready.
+yet, or whose actor has left or was lost, is subscribed to once its actor says that it is ready. A member that
+ended alone is not, until the relationship changes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -65,9 +65,11 @@ class Following:
         self._events = events
         self._lock = threading.Lock()
         self._followers: dict[str, list[_Follower]] = {}
-        self._arrivals: Counter[str] = Counter()  # how often each actor announced that it is ready
+        #: for each subscribing under way, the actors that announced meanwhile that they are ready
+        self._arrivals: list[set[str]] = []
         ctx.relationships.add_listener(self._relationship_changed)
         mailbox.on_presence(self._presence)
+        mailbox.watched_while(self._waits_for)
         events.on_lost(self._lost)
 
     def add_role(self, name: str, role: Role) -> None:
@@ -85,7 +87,7 @@ class Following:
         instance = RoleInstanceID(self._ctx.profile.name, name)
         for follower in self._active():
             if instance in follower.absent:
-                self._in_background(follower, self._subscribe, [instance])
+                self._in_background(follower, self._subscribe_again, [instance])
             elif follower.relationship == name and not self._members(follower):
                 self._in_background(follower, self._subscribe_to_namesake)
 
@@ -152,12 +154,18 @@ class Following:
             if follower.active and follower.wants(instance):
                 self._subscribe_to(follower, instance)
 
+    def _subscribe_again(self, follower: _Follower, instances: Iterable[RoleInstanceID]) -> None:
+        """To those that are still waited for."""
+        self._subscribe(follower, [instance for instance in instances if instance in follower.absent])
+
     def _subscribe_to(self, follower: _Follower, instance: RoleInstanceID) -> None:
         properties = follower.properties
         local = instance.actor_name == self._ctx.profile.name
         if not local:
             self._mailbox.watch(instance.actor_name)
-        arrivals = self._arrivals[instance.actor_name]
+        arrived: set[str] = set()
+        with self._lock:
+            self._arrivals.append(arrived)
         try:
             follower.subscriptions[instance] = self._events.subscribe(
                 follower.name,
@@ -171,23 +179,32 @@ class Following:
             follower.absent.discard(instance)
         except (HandlerError, NoSuchRoleError) as e:
             follower.absent.add(instance)
+            if not local:
+                self._mailbox.watch(instance.actor_name)
             logger.info("%s waits for %s to be ready: %s", follower.name, instance, e)
-            if self._arrivals[instance.actor_name] != arrivals:  # it announced that just now
-                self._in_background(follower, self._subscribe, [instance])
+            if instance.actor_name in arrived:  # it announced that just now
+                self._in_background(follower, self._subscribe_again, [instance])
         except (RoleInteractionError, StatusError, ValueError) as e:
             if follower.active:
                 logger.error(
                     "%s cannot subscribe to %s of %s: %s", follower.name, properties.channel_name, instance, e
                 )
+        finally:
+            with self._lock:
+                self._arrivals = [each for each in self._arrivals if each is not arrived]
 
     def _unsubscribe(self, follower: _Follower, instances: Iterable[RoleInstanceID]) -> None:
         for instance in instances:
             if instance == follower.namesake or not follower.wants(instance):
                 continue
-            follower.absent.discard(instance)
-            subscription = follower.subscriptions.pop(instance, None)
+            with self._lock:  # it may be lost at this moment, and is then not to be waited for
+                absent = instance in follower.absent
+                follower.absent.discard(instance)
+                subscription = follower.subscriptions.pop(instance, None)
             if subscription is not None:
                 self._events.end(subscription)
+            if absent:
+                self._mailbox.unwatch(instance.actor_name)
 
     # what happens around
 
@@ -202,19 +219,28 @@ class Following:
             self._mailbox.lanes.submit(("presence", actor), lambda _: self._arrived(actor))
 
     def _arrived(self, actor: str) -> None:
-        self._arrivals[actor] += 1
+        with self._lock:
+            for arrived in self._arrivals:
+                arrived.add(actor)
         for follower in self._active():
             waiting = [instance for instance in follower.absent.copy() if instance.actor_name == actor]
             if waiting:
-                self._in_background(follower, self._subscribe, waiting)
+                self._in_background(follower, self._subscribe_again, waiting)
+
+    def _waits_for(self, actor: str) -> bool:
+        return any(
+            instance.actor_name == actor for follower in self._active() for instance in follower.absent.copy()
+        )
 
     def _lost(self, actor: str, lost: list[Subscription]) -> None:
         ended = {id(subscription) for subscription in lost}
         for follower in self._active():
             for instance, subscription in list(follower.subscriptions.items()):
-                if id(subscription) in ended:
-                    follower.absent.add(instance)
-                    follower.subscriptions.pop(instance, None)
+                left = instance.actor_name == actor and subscription.discontinued  # as the actor did then
+                if left or id(subscription) in ended:
+                    with self._lock:
+                        if follower.subscriptions.pop(instance, None) is not None:
+                            follower.absent.add(instance)
 
 
 def _resolve(

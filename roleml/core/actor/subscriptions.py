@@ -52,6 +52,8 @@ class Subscription:
     handler: Callable[[RoleInstanceID, Mapping[str, Any], Mapping[str, Any]], Any]
     conditions: tuple[Condition, ...] = ()
     mode: EventSubscriptionMode = "forever"
+    #: whether its source has ended
+    discontinued: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _since: int | None = None
     _early: list[Emission] = field(default_factory=list, repr=False)
@@ -70,6 +72,12 @@ class Subscription:
             self._since = sequence
             early, self._early = self._early, []
             return [emission for emission in early if self._wants(emission)]
+
+    def go_on(self, sequence: int) -> None:
+        """The source was asked again, and has emitted so many: a successor counts from the beginning."""
+        with self._lock:
+            if self._since is not None:
+                self._since = min(self._since, sequence)
 
     def end(self) -> None:
         with self._lock:

@@ -201,6 +201,11 @@ class Consumer:
             self._watched.add(actor)
         self._do(lambda admin: self._watch_steps(admin, actor))
 
+    def unwatch(self, actor: str) -> None:
+        with self._lock:
+            self._watched.discard(actor)
+        self._undo(lambda admin: self._unwatch_steps(admin, actor))
+
     def watched(self) -> list[str]:
         with self._lock:
             return list(self._watched)
@@ -477,10 +482,13 @@ class Consumer:
         """
         wanted, outdated = (event_bindings(source, channel, each) for each in (filters, before))
         if wanted:
-            error = yield self._channels.aside(bound_to(names.events_queue(self._name), wanted))
+            bind = self._channels.aside(bound_to(names.events_queue(self._name), wanted))
+            error = yield bind
             if _reply_code(error) == NOT_FOUND:
                 self._unbound.add((source, channel))
                 yield from self._watch_steps(admin, source[0])
+                error = yield bind  # it may have made them before it was watched
+            if _reply_code(error) == NOT_FOUND:
                 return
             if error is not None:
                 raise error
@@ -512,6 +520,10 @@ class Consumer:
     def _watch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
         queue = names.events_queue(self._name)
         yield partial(admin.queue_bind, queue, names.PRESENCE, names.presence_key(actor, "*"))
+
+    def _unwatch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
+        queue = names.events_queue(self._name)
+        yield partial(admin.queue_unbind, queue, names.PRESENCE, names.presence_key(actor, "*"))
 
     def _stop_steps(self, admin: pika.channel.Channel) -> Steps:
         yield from self._last_will.revoke_steps()

@@ -44,8 +44,8 @@ def is_ping(envelope: Envelope) -> bool:
 class Peers:
     """The other actors, as one actor knows them.
 
-    ``changed(actor, state)`` hears, in the consuming connection's thread, that one is ready or gone. Until
-    :meth:`stop`, what is planned is done in that thread.
+    ``changed(actor, state)`` hears, in the consuming connection's thread, that one is ready or gone, and that
+    the actor itself is back. Until :meth:`stop`, what is planned is done in that thread.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class Peers:
         self._changed = changed
         self._stopped = False
         self._reachable: set[str] = set()
+        #: who said that it is there since it was pinged last: that ping may come back all the same
+        self._heard_of: set[str] = set()
         #: what was asked and is not answered, other than tasks: the broker may lose it when it is killed
         self._asked: dict[str, Envelope] = {}
         #: of these, what has not been handed to the publisher yet: a question would overtake it
@@ -123,6 +125,7 @@ class Peers:
     def _ping(self, actor: str) -> None:
         """Find out whether a connected actor of that name exists; if not, its absence comes back."""
         self._reachable.add(actor)
+        self._heard_of.discard(actor)
         envelope = Envelope(Kind.CONTROL, "", (self._name, ""), (actor, ""), _PING)
         self._publish(Outgoing(names.CALL, names.alive_key(actor), headers_of(envelope), b"", envelope))
 
@@ -141,6 +144,7 @@ class Peers:
         for actor in watched:
             self._ping(actor)
         self._ask_what_became_of_requests()
+        self._changed(self._name, Presence.READY)
 
     def _ask_what_became_of_requests(self, actor: str | None = None) -> None:
         """Have those who were asked something, or one of them, say what they never got.
@@ -162,7 +166,9 @@ class Peers:
                 self._publish(Outgoing(names.CALL, names.call_key(envelope), headers, body))
 
     def _no_answer(self, actor: str) -> None:
-        if time.monotonic() < self._patient_until_s:
+        if actor in self._heard_of:
+            self._ping(actor)
+        elif time.monotonic() < self._patient_until_s:
             self._consuming.after(GRACE_S, lambda: self._ping(actor))
         else:
             self._gone(actor, "nobody of that name is connected")
@@ -183,8 +189,8 @@ class Peers:
             self._gone(actor, "it said so")
         elif state in ("ready", "back"):
             self._reachable.add(actor)
-            if state == "ready":
-                self._changed(actor, Presence.READY)
+            self._heard_of.add(actor)
+            self._changed(actor, Presence.READY)  # who is back may have been taken for lost
 
     def _lost(self, actor: str, boot: str) -> None:
         if self._doubtful.pop((actor, boot), None) is not None:
@@ -195,6 +201,7 @@ class Peers:
     def _gone(self, actor: str, why: str) -> None:
         logger.debug("%s: actor %s is down: %s", self._name, actor, why)
         self._reachable.discard(actor)
+        self._heard_of.discard(actor)
         for envelope in list(self._asked.values()):
             if envelope.target[0] == actor:
                 self._asked.pop(envelope.id, None)

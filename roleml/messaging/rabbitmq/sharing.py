@@ -22,6 +22,9 @@ __all__ = ["SharedConnections", "join", "leave", "shared_connections"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
+#: How often it is looked whether uploads have stalled.
+LOOK_S = 30.0
+
 
 class SharedConnections:
     """What the actors of a process that use one URL share."""
@@ -32,6 +35,7 @@ class SharedConnections:
         self.actors: set[str] = set()
         self.uploads = Uploads(self.actors)
         self.upload_queue = UploadQueue(first, self._on_chunk)
+        self._looks_after = False
         self._gate = Gate(first, identity=parsed.identity_of(first))
 
     def start(self) -> None:
@@ -45,6 +49,18 @@ class SharedConnections:
     def stop(self) -> None:
         self.publishing.stop()
         self.consuming.stop()
+
+    def look_after_uploads(self) -> None:
+        """In the consuming thread: one is under way, so look from time to time whether it has stalled."""
+        if not self._looks_after:
+            self._looks_after = True
+            self.consuming.after(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._looks_after = False
+        self.give_up_uploads()
+        if len(self.uploads):
+            self.look_after_uploads()
 
     def give_up_uploads(self, *, source: str | None = None) -> None:
         """In the consuming thread: fail what waits for payloads that nobody sends any more."""
@@ -60,6 +76,7 @@ class SharedConnections:
                 due = self.uploads.fenced(*_fence_in(headers))
             else:
                 due = self.uploads.take(source, headers, body)
+                self.look_after_uploads()
         except (MalformedError, DecodeError) as e:
             if self._gate.note(e, properties.user_id):
                 logger.error("rejected a piece of a payload: %s; more of this kind are only counted", e)

@@ -30,7 +30,7 @@ from roleml.messaging.rabbitmq.served import Served
 from roleml.messaging.rabbitmq.sharing import SharedConnections, join, leave
 from roleml.messaging.rabbitmq.tasks import TaskLedger
 from roleml.messaging.rabbitmq.topology import Endpoint
-from roleml.messaging.rabbitmq.transfers import STALLED_S, Frame, TransferError, Transfers
+from roleml.messaging.rabbitmq.transfers import Frame, TransferError, Transfers
 from roleml.messaging.rabbitmq.uploads import ParkedRequests
 from roleml.messaging.rabbitmq.will import LastWill
 from roleml.messaging.rabbitmq.wire import MalformedError
@@ -152,6 +152,9 @@ class RabbitTransport(Transport):
 
     def watch(self, actor: str) -> None:
         self._consumer.watch(actor)
+
+    def unwatch(self, actor: str) -> None:
+        self._consumer.unwatch(actor)
 
     def announce(self, state: Presence) -> None:
         self._peers.announce(state.value)
@@ -276,7 +279,7 @@ class RabbitTransport(Transport):
             return
         self._parked.take(envelope, headers, body)
         if "transfer" in headers:
-            self._shared.consuming.after(STALLED_S, self._shared.give_up_uploads)
+            self._shared.look_after_uploads()
             self._shared.consuming.after(FENCE_S, lambda: self._fence(envelope.source[0], headers))
 
     def _fence(self, source: str, headers: Any) -> None:

@@ -38,6 +38,11 @@ class Upload:
     failed: str | None = None
     last_s: float = field(default_factory=time.monotonic)
     waiting: list[Callable[[], None]] = field(default_factory=list)
+    #: how many were told at once that it changed, and will ask for it
+    told: int = 0
+
+    def fail(self, text: str) -> None:
+        self.failed, self.data = text, Assembly()
 
 
 class Uploads:
@@ -78,7 +83,7 @@ class Uploads:
             return []
         if index > upload.next_index or headers.get("crc") != checksum(chunk):
             what = "damaged" if index == upload.next_index else f"out of order, {upload.next_index} was due"
-            upload.failed = f"chunk {index} of an upload from {source} is {what}"
+            upload.fail(f"chunk {index} of an upload from {source} is {what}")
             return _released(upload)
         if index == 0:
             upload.uses = self._uses_here(headers.get("uses"))
@@ -104,7 +109,9 @@ class Uploads:
         upload = self._uploads.setdefault(upload_id, Upload(source))
         if upload.failed is not None:
             text = upload.failed
-            self._count(upload_id, upload)
+            upload.told -= 1
+            if upload.told <= 0:  # who asks later is told that it was given up
+                self._forget(upload_id)
             raise TransferError(text, [])
         if len(upload.data) < size:
             return None
@@ -130,7 +137,7 @@ class Uploads:
         upload = self._uploads.setdefault(upload_id, Upload(source))
         if len(upload.data) >= size or upload.failed is not None:
             return []
-        upload.failed = f"the payload from {upload.source} was sent while this actor was not connected"
+        upload.fail(f"the payload from {upload.source} was sent while this actor was not connected")
         return _released(upload)
 
     def give_up(self, *, source: str | None = None) -> list[Callable[[], None]]:
@@ -143,10 +150,11 @@ class Uploads:
         for upload_id, upload in list(self._uploads.items()):
             lost = upload.source == source if source is not None else now - upload.last_s > STALLED_S
             if lost:
-                upload.failed = f"an upload from {upload.source} was given up"
-                due += _released(upload)
-                if not due:
+                upload.fail(f"an upload from {upload.source} was given up")
+                released = _released(upload)
+                if not released:
                     self._forget(upload_id)
+                due += released
         return due
 
     def _count(self, upload_id: str, upload: Upload) -> None:
@@ -162,6 +170,7 @@ class Uploads:
 
 def _released(upload: Upload) -> list[Callable[[], None]]:
     waiting, upload.waiting = upload.waiting, []
+    upload.told = len(waiting)
     return waiting
 
 

@@ -12,6 +12,7 @@ from roleml.core.context import ActorProfile, Context, RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, EventHandler, Service, attribute
 from roleml.core.status import Status
+from roleml.messaging.transport import Presence
 from tests.actors import DEADLINE_S, Actors, Emitter, Gate, Probe, at, in_thread, wait_until
 
 
@@ -413,6 +414,46 @@ def test_a_lost_member_is_listened_to_again_when_its_successor_is_ready(actors: 
         wait_until(lambda: subscribed(reader) == {at("E/emitter")})
         emitter.news.emit({"n": 1})
         assert reader.next() == (at("E/emitter"), 1)
+
+
+def test_a_member_that_left_is_listened_to_again_when_it_comes_back(actors: Actors) -> None:
+    reader = Reader()
+    actors.start("A", {"reader": reader}, relationships={"emitter": ["E/emitter"]})
+    for n in range(3):
+        emitter = Emitter()
+        member = actors.start("E", {"emitter": emitter})
+        wait_until(lambda: subscribed(reader) == {at("E/emitter")})
+        emitter.news.emit({"n": n})
+        assert reader.next() == (at("E/emitter"), n)
+        member.stop()
+        wait_until(lambda: subscribed(reader) == set())
+
+
+def test_a_source_that_has_forgotten_its_subscriber_is_asked_again_when_it_is_ready(actors: Actors) -> None:
+    """As a successor has that was there before anybody missed the other one."""
+    reader, emitter = Reader(), Emitter()
+    source = actors.start("E", {"emitter": emitter})
+    actors.start("A", {"reader": reader}, relationships={"emitter": ["E/emitter"]})
+    forgetful = source._events._sources[(at("E/emitter"), "news")]
+    forgetful.sequence = 10
+    forgetful.drop_actor("A")
+    source._mailbox.transport.announce(Presence.READY)
+    wait_until(lambda: forgetful.remote == {"A": {"reader"}})
+    emitter.news.emit({"n": 1})
+    assert reader.next() == (at("E/emitter"), 1)
+
+
+def test_a_successor_of_a_source_counts_from_the_beginning(actors: Actors) -> None:
+    reader, emitter = Reader(), Emitter()
+    source = actors.start("E", {"emitter": emitter})
+    actors.start("A", {"reader": reader}, relationships={"emitter": ["E/emitter"]})
+    forgetful = source._events._sources[(at("E/emitter"), "news")]
+    (subscription,) = reader.base._events._inlets[(at("E/emitter"), "news")].all()
+    subscription.begin(1000)  # as it would be after so many events of the other one
+    source._mailbox.transport.announce(Presence.READY)
+    wait_until(lambda: subscription._since == forgetful.sequence)
+    emitter.news.emit({"n": 1})
+    assert reader.next() == (at("E/emitter"), 1)
 
 
 def test_a_member_removed_while_it_is_absent_is_not_listened_to_later(actors: Actors) -> None:

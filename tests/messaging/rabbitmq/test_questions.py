@@ -124,11 +124,55 @@ def test_the_answer_of_a_task_is_persistent() -> None:
     assert bob.sent[-1].persistent
 
 
+class Consuming:
+    """A connection whose thread is this one; nothing is ever due."""
+
+    def post(self, action: Callable[[], Any]) -> None:
+        action()
+
+    def after(self, delay_s: float, action: Callable[[], Any]) -> None: ...
+
+
+class Known:
+    """The peers of alice, and what it heard of them."""
+
+    def __init__(self) -> None:
+        self.news: list[tuple[str, Presence]] = []
+        self.sent: list[Outgoing] = []
+        self.peers = Peers(
+            "alice",
+            "boot",
+            self.sent.append,
+            cast(Connection, Consuming()),
+            lambda *news: self.news.append(news),
+        )
+
+    @property
+    def pings(self) -> int:
+        return sum(message.envelope is not None for message in self.sent)
+
+
 def test_peers_say_when_they_come_and_go() -> None:
-    news: list[tuple[str, Presence]] = []
-    peers = Peers(
-        "alice", "boot", lambda message: None, cast(Connection, None), lambda *change: news.append(change)
-    )
+    known = Known()
     for state in ("ready", "back", "down", "nonsense"):
-        peers.said("bob", state, "its boot")
-    assert news == [("bob", Presence.READY), ("bob", Presence.DOWN)]
+        known.peers.said("bob", state, "its boot")
+    assert known.news == [("bob", Presence.READY), ("bob", Presence.READY), ("bob", Presence.DOWN)]
+
+
+def test_who_is_back_after_it_was_taken_for_lost_is_there() -> None:
+    known = Known()
+    known.peers.said("bob", "ready", "its boot")
+    known.peers.ping_came_back("bob")  # one from before that: it is pinged again
+    assert known.news == [("bob", Presence.READY)]
+    assert known.pings == 1
+    known.peers.ping_came_back("bob")
+    assert known.news[1:] == [("bob", Presence.DOWN)]
+    known.peers.said("bob", "back", "its boot")
+    assert known.news[2:] == [("bob", Presence.READY)]
+
+
+def test_who_is_connected_again_hears_it_of_itself() -> None:
+    known = Known()
+    known.peers.connected_again(["bob"])
+    assert known.news == [("alice", Presence.READY)]
+    assert known.pings == 1

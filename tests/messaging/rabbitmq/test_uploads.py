@@ -94,6 +94,32 @@ def test_the_uploads_of_a_lost_actor_are_given_up() -> None:
     assert not actor.got
 
 
+def test_nothing_is_left_of_uploads_that_failed() -> None:
+    actor = Actor()
+    actor.request("1", upload="u", size=4)
+    actor.request("2", upload="u", size=4, role="other")
+    actor.chunk(0, b"ab", upload="unused")
+    actor.chunk(0, b"ab", upload="also unused")
+    run(actor.uploads.give_up(source="you/"))
+    assert actor.failed == [f"{n}: an upload from you/ was given up" for n in (1, 2)]
+    actor.request("3", upload="lost", size=4)
+    run(actor.uploads.fenced("lost", "you/", 4))
+    assert actor.failed[2:] == ["3: the payload from you/ was sent while this actor was not connected"]
+    actor.request("4", upload="lost", size=4)
+    assert actor.failed[3:] == ["4: you/ refers to an upload that was given up"]
+    assert len(actor.uploads) == len(actor.requests) == 0
+
+
+def test_an_upload_that_failed_keeps_none_of_its_bytes() -> None:
+    actor = Actor()
+    actor.chunk(0, b"ab")
+    actor.chunk(2, b"ef")
+    assert [arriving.nbytes for arriving in actor.uploads.arriving()] == [0]
+    actor.request("1", upload="u", size=6)
+    assert len(actor.failed) == 1
+    assert len(actor.uploads) == 0
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.randoms())
 def test_whatever_overtakes_what_everything_arrives_in_order(sizes: list[int], random: Any) -> None:
     """Requests with payloads of so many chunks (0: none); chunks and requests interleave at random."""
