@@ -17,7 +17,7 @@ ARGS   ?=
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers faults fuzz broker browser lint format examples bench docs notebook schema clean
+.PHONY: help demo test test-brokers faults soak fuzz broker browser lint format examples bench docs notebook schema clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ faults: $(VENV)/.dev broker ## mistreat a broker, processes and a network, and w
 	@rm -f .faults.jsonl
 	ROLEML_FAULTS=.faults.jsonl $(BIN)/python -m pytest tests/faults $(ARGS)
 	$(BIN)/python tests/faults/table.py .faults.jsonl docs/reliability.md
+
+soak: $(VENV)/.dev broker ## an hour of calls, events and restarts into docs/reliability.md, or ARGS="--minutes 5"
+	@$(BIN)/python -m tests.faults.soak --page docs/reliability.md $(ARGS)
 
 fuzz: $(VENV)/.dev $(VENV)/.fuzz ## look for bytes that do harm, guided by coverage (three minutes, or ARGS="--seconds 60 header")
 	$(BIN)/python -m tests.fuzz.run $(ARGS)

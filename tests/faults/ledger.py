@@ -85,6 +85,17 @@ class Ledger:
                 call.callee for call in self._calls.values() if call.error == "" and call.began_s > moment_s
             )
 
+    def strays(self, journals: Iterable[Path]) -> set[str]:
+        """Ids of calls that ran, and that nobody began."""
+        ran = {
+            line.split()[0]
+            for journal in journals
+            if journal.exists()
+            for line in journal.read_text().splitlines()
+        }
+        with self._lock:
+            return ran - self._calls.keys()
+
     def outcome(self, journals: Iterable[Path], fault_s: float, healed_s: float) -> Outcome:
         in_process: Counter[tuple[str, ...]] = Counter()
         for journal in journals:

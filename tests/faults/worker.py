@@ -1,20 +1,24 @@
 """An actor in a process of its own that notes each run of a handler: `python worker.py URL NAME JOURNAL`.
 
-It does to itself what its input says, a line for each, and says when it is done.
+It does to itself what its input says, a line for each, and says when it is done, and with what result.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import sys
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import roleml.essentials as rml
+from roleml.core.actor.actor import BaseActor
 from roleml.core.context import ActorProfile, Context
+from tests.faults.measures import tables
 
 
 class Worker(rml.Role):
@@ -101,21 +105,31 @@ class Hoarder:
         self._full.clear()
 
 
-def main(url: str, name: str, journal: str) -> None:
-    actor = rml.Actor(Context.build(ActorProfile(name)), broker=url)
-    actor.add_role("worker", Worker(journal))
+def main(
+    url: str,
+    name: str,
+    journal: str,
+    role: Callable[[str], rml.Role] = Worker,
+    actor_class: type[BaseActor] = rml.Actor,
+) -> None:
+    caller = rml.RoleInstanceID("caller", "caller")
+    context = Context.build(ActorProfile(name), initial_relationships={"caller": [caller]})
+    actor = actor_class(context, broker=url)
+    actor.add_role("worker", role(journal))
     actor.start()
     hoarder, clock = Hoarder(), Clock()
-    commands = {
+    commands: dict[str, Callable[[], object]] = {
         "take descriptors": hoarder.take,
         "free descriptors": hoarder.free,
         "clock forward": lambda: clock.turn(3600),
         "clock back": lambda: clock.turn(-3600),
+        "count tables": lambda: tables(actor),
+        "end role": lambda: actor.stop_role("worker"),
     }
     os.write(1, b"ready\n")
     for line in sys.stdin:
-        commands[line.strip()]()
-        os.write(1, b"done\n")
+        answer = commands[line.strip()]()
+        os.write(1, f"done {json.dumps(answer)}\n".encode())
     actor.stop()
 
 

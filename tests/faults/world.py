@@ -46,16 +46,17 @@ SIZES = (10, 10, 10, 200_000, 3_000_000)
 class Worker:
     """A process with an actor. Killed and started again, it is the same actor."""
 
-    def __init__(self, url: str, name: str, folder: Path) -> None:
+    def __init__(self, url: str, name: str, folder: Path, program: Path = PROGRAM) -> None:
         self.name = name
         self.role = rml.RoleInstanceID(name, "worker")
         self.journal = folder / f"{name}.journal"
         self._url = url
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), self._url, self.name, str(self.journal)],
+            [sys.executable, str(self._program), self._url, self.name, str(self.journal)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -64,18 +65,19 @@ class Worker:
         )
         self._hear("ready")
 
-    def tell(self, command: str) -> None:
-        """Have the process do something to itself."""
+    def tell(self, command: str) -> Any:
+        """Have the process do something to itself; what came of it."""
         assert self._process is not None
         assert self._process.stdin is not None
         print(command, file=self._process.stdin, flush=True)
-        self._hear("done")
+        return json.loads(self._hear("done"))
 
-    def _hear(self, wanted: str) -> None:
+    def _hear(self, wanted: str) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
-        word = self._process.stdout.readline().strip()
+        word, _, rest = self._process.stdout.readline().strip().partition(" ")
         assert word == wanted, f"{self.name} said {word!r}, not {wanted}; exit code {self._process.poll()}"
+        return rest
 
     @property
     def pid(self) -> int:
@@ -118,6 +120,14 @@ class Worker:
         self.kill()
         self.start()
 
+    def leave(self) -> None:
+        """Have the actor stop, and its process end, as whoever starts it would have it."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self.wait()
+        assert self._process.returncode == 0, f"{self.name} ended with {self._process.returncode}"
+
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
 
@@ -158,30 +168,35 @@ class Caller(rml.Role):
 class World:
     """Two workers and a caller at one broker, with a network for each of the sides. A context manager."""
 
-    def __init__(self, node: Node, vhost: str, folder: Path, *, threads: int = 6) -> None:
+    #: what the workers run
+    program = PROGRAM
+
+    def __init__(
+        self, node: Node, vhost: str, folder: Path, *, threads: int = 6, caller: Caller | None = None
+    ) -> None:
         self.node = node
         #: the network of the workers, and that of the caller
         self.proxy, self.caller_proxy = Proxy(node.port), Proxy(node.port)
         self.ledger = Ledger()
-        self.caller = Caller()
+        self.caller = caller or Caller()
         #: how often a fault was put in, and seen to be there
         self.injected = 0
-        self._vhost = vhost
+        self.vhost = vhost
         self._folder = folder
         self._threads = threads
         self._resting = threading.Event()
         self._numbers = itertools.count(1)
         self._callers: list[threading.Thread] = []
-        self._actor: rml.Actor
+        self.actor: rml.Actor
         self.workers: list[Worker] = []
 
     def __enter__(self) -> World:
         for proxy in (self.proxy, self.caller_proxy):
             proxy.__enter__()
-        self.workers = [Worker(self._url(self.proxy), f"worker{i}", self._folder) for i in (1, 2)]
-        self._actor = rml.Actor(Context.build(ActorProfile("caller")), broker=self._url(self.caller_proxy))
-        self._actor.add_role("caller", self.caller)
-        self._actor.start()
+        self.workers = [self.worker(f"worker{i}") for i in (1, 2)]
+        self.actor = rml.Actor(Context.build(ActorProfile("caller")), broker=self._url(self.caller_proxy))
+        self.actor.add_role("caller", self.caller)
+        self.actor.start()
         for starting in [in_thread(worker.start) for worker in self.workers]:
             starting.result(DEADLINE_S)
         return self
@@ -192,12 +207,16 @@ class World:
         self._resting.set()
         for worker in self.workers:
             worker.close()
-        in_thread(self._actor.stop).result(DEADLINE_S)
+        in_thread(self.actor.stop).result(DEADLINE_S)
         for proxy in (self.proxy, self.caller_proxy):
             proxy.__exit__(None, None, None)
 
     def _url(self, proxy: Proxy) -> str:
-        return self.node.url(vhost=self._vhost).replace(f":{self.node.port}/", f":{proxy.port}/")
+        return self.node.url(vhost=self.vhost).replace(f":{self.node.port}/", f":{proxy.port}/")
+
+    def worker(self, name: str) -> Worker:
+        """One more, not started, behind the proxy."""
+        return Worker(self._url(self.proxy), name, self._folder, self.program)
 
     def took_effect(self, proof: Callable[[], Any]) -> None:
         """Wait until a fault shows, and count it."""
@@ -210,6 +229,8 @@ class World:
 
     def begin_calling(self) -> None:
         """Call both workers from several threads, one call after the other in each, until told to rest."""
+        self._resting.clear()
+        self._callers.clear()
         for number in range(self._threads):
             thread = threading.Thread(target=self._call_on, args=(number,), daemon=True)
             self._callers.append(thread)
@@ -218,7 +239,7 @@ class World:
 
     def connections_of(self, actor: str) -> int:
         """How many the broker has."""
-        rows = self.node.list_connections(self._vhost)
+        rows = self.node.list_connections(self.vhost)
         return sum(row["client_properties"].get("actor") == actor for row in rows)
 
     def wait_for_answers(self, number: int, since_s: float = 0.0) -> None:
@@ -230,11 +251,11 @@ class World:
 
     def rejected(self, worker: Worker) -> int:
         """How many messages this actor has turned away, as it says itself."""
-        report = self._actor.reports_of([worker.name])[worker.name]
+        report = self.actor.reports_of([worker.name])[worker.name]
         return sum(report["rejected"].values()) if isinstance(report, dict) else 0
 
     def flooded(self, worker: Worker, what: str) -> AbstractContextManager[None]:
-        return flooded(self.node.url(vhost=self._vhost), worker, what)
+        return flooded(self.node.url(vhost=self.vhost), worker, what)
 
     def begin_task(self, worker: Worker, seconds: float) -> Future[None]:
         """A task that takes so long, beside the others; done when it has an outcome."""
