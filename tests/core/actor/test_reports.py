@@ -164,3 +164,11 @@ def test_calls_beyond_what_is_told_apart_are_counted_together() -> None:
         traffic.called("role", ("actor", "role"), f"channel{number}")
     assert len(traffic.calls) == MOST_CALLS + 1
     assert traffic.calls[Called("role", ("", ""), "")] == 5
+
+
+def test_receivers_are_told_apart_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roleml.messaging.traffic.MOST_ACTORS", 3)
+    traffic = Traffic()
+    for number in (1, 2, 3, 4, 5, 3):
+        traffic.count(10, [f"actor{number}"])
+    assert traffic.links == {"actor1": 10, "actor2": 10, "actor3": 20, "": 20}
