@@ -400,7 +400,7 @@ class BaseActor:
             self._runnables.stop(name)
             self._calls.remove_role(name, keep_tasks=self._stopping)
             self._following.remove_role(name)
-            self._events.remove_role(name)
+            self._events.remove_role(name, leaving=self._stopping)
             self._elements.finalize(name)
 
     def _role_terminated(self, name: str, old: Status) -> None:

@@ -92,8 +92,12 @@ class Events:
             for subscription, emission in held:
                 self._schedule(subscription, emission)
 
-    def remove_role(self, name: str) -> None:
-        """End the subscriptions of the role and to it, and tell the other actors concerned."""
+    def remove_role(self, name: str, *, leaving: bool = False) -> None:
+        """End the subscriptions of the role and to it, and tell the other actors concerned.
+
+        Not if the actor is ``leaving``: they hear that it is down, and await its return; and what the broker
+        has for it goes at once.
+        """
         me = RoleInstanceID(self._ctx.profile.name, name)
         with self._lock:
             self._listeners.pop(name, None)
@@ -102,8 +106,8 @@ class Events:
         for origin, inlet in inlets:
             ending = inlet.all() if origin.source == me else inlet.of(name)
             if ending:
-                self._end(origin, ending)
-        for source in sources:
+                self._end(origin, ending, leaving=leaving)
+        for source in () if leaving else sources:
             with source.order:
                 actors = list(source.remote)
             for actor in actors:
@@ -307,11 +311,18 @@ class Events:
         if self._sources.get(source.origin) is not source:
             raise StatusError(f"{source.origin.source} ended while it was subscribed to")
 
-    def _end(self, origin: ChannelID, subscriptions: list[Subscription], *, tell: bool = True) -> None:
+    def _end(
+        self,
+        origin: ChannelID,
+        subscriptions: list[Subscription],
+        *,
+        tell: bool = True,
+        leaving: bool = False,
+    ) -> None:
         inlet = self._inlets.get(origin)
         if inlet is None:
             return
-        remote = origin.source.actor_name != self._ctx.profile.name
+        remote = origin.source.actor_name != self._ctx.profile.name and not leaving
         with inlet.gate:
             inlet.remove(subscriptions)
             left = {subscription.subscriber for subscription in inlet.all()}

@@ -456,6 +456,23 @@ def test_a_successor_of_a_source_counts_from_the_beginning(actors: Actors) -> No
     assert reader.next() == (at("E/emitter"), 1)
 
 
+def test_a_listener_whose_actor_stops_is_forgotten_by_its_sources_without_a_word_to_each(
+    actors: Actors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It told each source, and undid each subscription at the broker: most of its time to leave."""
+    emitter = Emitter()
+    source = actors.start("E", {"emitter": emitter})
+    listener = actors.start("A", {"reader": Reader()}, relationships={"emitter": ["E/emitter"]})
+    wait_until(lambda: source.is_heard("emitter", "news"))
+    transport = listener._mailbox.transport
+    undone: list[str] = []
+    monkeypatch.setattr(transport, "unsubscribe", lambda source, channel: undone.append(channel))
+    monkeypatch.setattr(listener._mailbox, "tell", lambda *args: undone.append(args[2]))
+    listener.stop()
+    wait_until(lambda: not source.is_heard("emitter", "news"))
+    assert undone == []
+
+
 def test_a_member_removed_while_it_is_absent_is_not_listened_to_later(actors: Actors) -> None:
     reader = Reader()
     actors.start("A", {"reader": reader}, relationships={"emitter": ["E/emitter"]})
