@@ -217,6 +217,18 @@ class Consumer:
         """Make the queue for tasks that are set aside, then say so, in the connection's thread."""
         self._begin(lambda admin: topology.dead_queue(admin, self._name), declared)
 
+    def look_for(self, queue: str, looked: Callable[[BaseException | None], None]) -> None:
+        """Ask the broker for a queue of anybody; `looked(error)` hears, in the connection's thread."""
+
+        def begin() -> None:
+            channels = self._connection.channels
+            if channels is None:
+                looked(pika.exceptions.ConnectionWrongStateError())
+            else:
+                channels.run(one("queue_declare", queue, passive=True), looked)
+
+        self._connection.post(begin)
+
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
         self._undo(self._stop_steps)

@@ -13,7 +13,7 @@ from roleml.messaging.exceptions import DecodeError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.consuming import Consumer
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
-from roleml.messaging.rabbitmq.publishing import Outgoing
+from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.seen import owned
 from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
 from roleml.messaging.rabbitmq.transfers import WHOLE_BYTES, Frame, Transfers

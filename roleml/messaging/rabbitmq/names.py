@@ -22,6 +22,7 @@ __all__ = [
     "filter_exchange",
     "inbox_queue",
     "presence_key",
+    "queue_of",
     "request_queue",
     "uploads_key",
     "uploads_queue",
@@ -105,6 +106,16 @@ def call_key(envelope: Envelope) -> str:
 
 def request_key(actor: str, endpoint: str, kind: Kind, channel: str) -> str:
     return f"to.{actor}.{endpoint}.{kind.value}.{channel}"
+
+
+def queue_of(key: str) -> str | None:
+    """The durable queue that is bound by this key, if there is one: of a role's requests, or an inbox."""
+    if key.endswith(".@inbox"):
+        return inbox_queue(key.split(".")[1])
+    parts = key.split(".", 4)
+    if len(parts) == 5 and parts[0] == "to" and parts[3] in (Kind.SERVICE.value, Kind.TASK.value):
+        return request_queue(parts[1], parts[2], Kind(parts[3]))
+    return None
 
 
 def alive_key(actor: str) -> str:

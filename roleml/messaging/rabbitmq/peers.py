@@ -16,7 +16,7 @@ from typing import Any
 from roleml.messaging.envelope import Address, Envelope, Kind
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.connection import Connection, Timer
-from roleml.messaging.rabbitmq.publishing import Outgoing
+from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.wire import headers_of
 from roleml.messaging.transport import Presence
 
@@ -191,6 +191,8 @@ class Peers:
             self._reachable.add(actor)
             self._heard_of.add(actor)
             self._changed(actor, Presence.READY)  # who is back may have been taken for lost
+            if state == "back":  # the node that keeps its queues may have been away, with what was in them
+                self._ask_what_became_of_requests(actor)
 
     def _lost(self, actor: str, boot: str) -> None:
         if self._doubtful.pop((actor, boot), None) is not None:

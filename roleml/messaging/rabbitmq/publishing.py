@@ -6,20 +6,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
 import pika
 import pika.channel
 
-from roleml.messaging.envelope import Envelope
 from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.properties import Properties
+from roleml.messaging.rabbitmq.returns import Found, Returns
 from roleml.messaging.rabbitmq.tuning import MERGED_BYTES
 from roleml.shared.patience import Patience
 
-__all__ = ["Outgoing", "Publisher"]
+__all__ = ["Publisher"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
@@ -33,25 +33,6 @@ REFUSED_PAUSE_S = 1.0
 MOST_REFUSALS = 10
 #: How long a leaving actor waits for a lost connection to come back.
 RECONNECT_S = 2.0
-
-
-@dataclass(eq=False, slots=True)
-class Outgoing:
-    """One message on its way to the broker."""
-
-    exchange: str
-    key: str
-    headers: dict[str, Any]
-    body: bytes = b""
-    #: whose absence is reported; ``None``: nobody needs to know
-    envelope: Envelope | None = None
-    persistent: bool = False
-    #: how long it may wait for a consumer; the one who sent it has given up by then
-    expires_s: float | None = None
-    on_confirm: Callable[[], Any] | None = None
-    message_id: str = ""
-    returned: bool = field(default=False)
-    refusals: int = 0
 
 
 class Publisher:
@@ -83,6 +64,7 @@ class Publisher:
         self._queue: deque[Outgoing] = deque()
         self._unconfirmed: dict[int, Outgoing] = {}
         self._by_id: dict[str, Outgoing] = {}
+        self._returns = Returns()
         self._tag = 0
         self._count = 0
         self._room = threading.Condition()
@@ -183,7 +165,12 @@ class Publisher:
         if channel is None or not channel.is_open:
             self._queue.extend(messages)
             return
+        waiting = []
         for message in messages:
+            if self._returns and self._returns.follows(message):
+                waiting.append(message)
+                continue
+            message.returned = False
             if not message.message_id:
                 self._count += 1
                 message.message_id = f"{self._boot}-{self._count}"
@@ -197,8 +184,9 @@ class Publisher:
                 persistent=message.persistent,
                 expires_s=message.expires_s,
             )
-            mandatory = message.envelope is not None
+            mandatory = message.mandatory or message.envelope is not None
             channel.basic_publish(message.exchange, message.key, message.body, properties, mandatory)
+        self._make_room(_large_bytes(waiting))
 
     def _confirmed(self, frame: Any) -> None:
         method, full = frame.method, self._is_full()
@@ -214,18 +202,35 @@ class Publisher:
             self._by_id.pop(message.message_id, None)
             if refused:
                 logger.error("the broker refused a message of %s for %s", self._name, message.key)
-                if message.envelope is not None and not message.returned:
-                    self._on_return(message)
-            elif message.on_confirm is not None:  # also when it was returned: the broker has dealt with it
+                message.returned = True
+            if message.returned:
+                self._on_return(message)
+            elif message.on_confirm is not None:
                 message.on_confirm()
-        large = _large_bytes(done)
+        self._make_room(_large_bytes(done), full=full)
+        if self._drains:
+            self._tell_drained()
+
+    def _make_room(self, large: int, *, full: bool = False) -> None:
         if large or full:
             with self._room:
                 self._bytes -= large
                 self._room.notify_all()
 
-        if self._drains:
-            self._tell_drained()
+    def keep(self, message: Outgoing) -> bool:
+        """Keep a message that came back; whether it is to be found out why, for all of its key."""
+        return self._returns.keep(message)
+
+    def away(self, key: str) -> None:
+        """The messages with this key go on waiting."""
+        self._returns.away(key)
+
+    def resume(self, key: str, what: Found) -> list[Outgoing]:
+        """Send again what may arrive now; returns what never will."""
+        again, given_up = self._returns.resume(key, what)
+        self._make_room(-_large_bytes(again))
+        self._publish(tuple(again))
+        return given_up
 
     def _try_again(self, message: Outgoing) -> bool:
         """Send a message that was refused, and what was not confirmed before and after it, once more."""
@@ -248,8 +253,7 @@ class Publisher:
     def _returned(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         message = self._by_id.get(properties.message_id)
         if message is not None:
-            message.returned = True
-            self._on_return(message)
+            message.returned = True  # the confirm follows
 
     def _end(self) -> None:
         self._connection.detach(self)

@@ -12,8 +12,9 @@ from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Answer, Envelope, Failure, FailureKind, Kind
 from roleml.messaging.filters import Stamps
 from roleml.messaging.rabbitmq import names
+from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.peers import Peers
-from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
+from roleml.messaging.rabbitmq.publishing import Publisher
 from roleml.messaging.rabbitmq.seen import owned
 from roleml.messaging.rabbitmq.served import SMALL_ANSWER_BYTES, Fate, Served
 from roleml.messaging.rabbitmq.tasks import TaskLedger
@@ -169,7 +170,10 @@ class Sender:
                     mine["CC"] = some[1:]
                 if index == 0 and uses:
                     mine["uses"] = dict(uses)
-                self._publisher.publish(Outgoing(exchange, some[0], mine, chunk, persistent=persistent))
+                piece = Outgoing(exchange, some[0], mine, chunk, persistent=persistent)
+                # one that is as durable as the message it belongs to waits with it for a node that is away
+                piece.mandatory = exchange == names.CALL and not uses
+                self._publisher.publish(piece)
                 mine = mine.copy()
                 mine.pop("CC", None)
             size += len(chunk)

@@ -22,8 +22,10 @@ from roleml.messaging.rabbitmq.consuming import Consumer
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.intake import TaskIntake
+from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.peers import QUESTIONS, Peers, is_ping
-from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
+from roleml.messaging.rabbitmq.publishing import Publisher
+from roleml.messaging.rabbitmq.returns import Found, found
 from roleml.messaging.rabbitmq.seen import Seen, owned
 from roleml.messaging.rabbitmq.sending import Sender
 from roleml.messaging.rabbitmq.served import Served
@@ -43,6 +45,8 @@ logger = logging.getLogger("roleml.messaging.rabbitmq")
 DRAIN_S = 10.0
 #: How long a request waits for its payload before it is looked whether that can still come.
 FENCE_S = 1.0
+#: How often it is looked whether the node of a queue is back.
+AWAY_PAUSE_S = 1.0
 
 
 class RabbitTransport(Transport):
@@ -188,15 +192,42 @@ class RabbitTransport(Transport):
         self._sender.publish(envelope, body, stamps or {})
 
     def _returned(self, message: Outgoing) -> None:
-        envelope = message.envelope
-        if envelope is None:
-            return
-        if is_ping(envelope):
+        """In the publishing thread: no queue took it. Whether one ever will depends on why."""
+        envelope, queue = message.envelope, names.queue_of(message.key)
+        if envelope is not None and is_ping(envelope):
             self._peers.ping_came_back(envelope.target[0])
-            return
-        self._peers.answered(envelope.id)
-        request = envelope.kind in (Kind.SERVICE, Kind.TASK)
-        self._returns_to.returned(envelope, Absence.NOT_BOUND if request else Absence.NO_ACTOR)
+        elif queue is None:
+            self._nobody(message)
+        elif self._publisher.keep(message):
+            self._look_for(queue, message.key)
+
+    def _look_for(self, queue: str, key: str, *, again: bool = False) -> None:
+        def looked(error: BaseException | None) -> None:
+            what = found(error)
+            if what is not Found.AWAY:
+                self._shared.publishing.post(lambda: self._resume(key, what))
+                return
+            self._shared.publishing.post(lambda: self._publisher.away(key))
+            if not again:
+                logger.warning("what %s sends to %s waits: %s", self.name, queue, what.value)
+            self._shared.consuming.after(AWAY_PAUSE_S, lambda: self._look_for(queue, key, again=True))
+
+        if self._receiver is not None or not again:
+            self._consumer.look_for(queue, looked)
+
+    def _resume(self, key: str, what: Found) -> None:
+        for message in self._publisher.resume(key, what):
+            self._nobody(message)
+
+    def _nobody(self, message: Outgoing) -> None:
+        """There is no queue for it."""
+        envelope = message.envelope
+        if envelope is not None:
+            self._peers.answered(envelope.id)
+            request = envelope.kind in (Kind.SERVICE, Kind.TASK)
+            self._returns_to.returned(envelope, Absence.NOT_BOUND if request else Absence.NO_ACTOR)
+        if message.on_confirm is not None:  # the broker has dealt with it
+            message.on_confirm()
 
     def _task_answered(self, task: str) -> None:
         self._shared.consuming.post(lambda: self._intake.answered(task))

@@ -10,8 +10,9 @@ import pytest
 from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Answer, Envelope, Failure, Kind
 from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.peers import Peers
-from roleml.messaging.rabbitmq.publishing import Outgoing, Publisher
+from roleml.messaging.rabbitmq.publishing import Publisher
 from roleml.messaging.rabbitmq.seen import owned
 from roleml.messaging.rabbitmq.sending import Sender
 from roleml.messaging.rabbitmq.served import SMALL_ANSWER_BYTES, Served
