@@ -38,12 +38,17 @@ class NodeError(RuntimeError):
     """The node did not start, or a program of it failed; the message ends with what it said."""
 
 
+class NoDiskError(NodeError):
+    """There can be no disk for the data of the node alone."""
+
+
 class Node(Administration):
     """A RabbitMQ of its own, reachable from this machine only. A context manager.
 
     ``server``: where it is installed; the machine's own by default. ``plugins`` cost time: a start takes 2 s
     longer with rabbitmq_management. ``settings`` are lines of rabbitmq.conf, over the ones of `NodeFiles`;
     ``more_lines`` is text of that file.
+    ``data_bytes``: its data lies on a disk of its own of this size (a tmpfs, which needs root to mount).
     ``epmd_port``: use the port mapper at this port instead of starting one (nodes of a cluster share one).
     Nothing starts before `start` or ``with``.
     """
@@ -55,6 +60,7 @@ class Node(Administration):
         plugins: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
         more_lines: str = "",
+        data_bytes: int | None = None,
         epmd_port: int | None = None,
     ) -> None:
         found = server or Server.installed()
@@ -64,10 +70,13 @@ class Node(Administration):
         self.plugins = tuple(plugins)
         self.extra_settings = dict(settings or {})
         self.more_lines = more_lines
+        self.data_bytes = data_bytes
         self.port, self.distribution_port, self.management_port, own_epmd_port = free_ports(4)
         self.epmd_port = epmd_port or own_epmd_port
         self.name = f"roleml-{os.getpid()}-{next(_numbers)}@localhost"
         self.folder: Path | None = None
+        #: of its cluster
+        self.others: tuple[Node, ...] = ()
         self._starts_epmd = epmd_port is None
         self._epmd: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,6 +121,8 @@ class Node(Administration):
             self._epmd.wait()
             self._epmd = None
         if self.folder is not None:
+            if self.data_bytes is not None:
+                subprocess.run(["umount", str(self.folder / "data")], capture_output=True, check=False)
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = None
 
@@ -168,11 +179,16 @@ class Node(Administration):
 
     # ---- use
 
-    def url(self, user: str | None = None, password: str | None = None, vhost: str = "/") -> str:
+    def url(
+        self, user: str | None = None, password: str | None = None, vhost: str = "/", *, first: int = 0
+    ) -> str:
+        """``first``: with which of the nodes of its cluster the list of hosts begins."""
         if user is None:
             user = password = self.admin
         credentials = f"{quote(user, safe='')}:{quote(password or '', safe='')}"
-        return f"amqp://{credentials}@{HERE}:{self.port}/{quote(vhost, safe='')}"
+        nodes = (self, *self.others)
+        hosts = ",".join(f"{HERE}:{node.port}" for node in nodes[first:] + nodes[:first])
+        return f"amqp://{credentials}@{hosts}/{quote(vhost, safe='')}"
 
     def evaluate(self, expressions: str, timeout_s: float = 20.0) -> Any:
         """The value of an Erlang expression, evaluated in the node: see `Console.evaluate`."""
@@ -215,13 +231,16 @@ class Node(Administration):
         """All that the programs of the node see: nothing of /etc/rabbitmq, nor of our environment."""
         assert self.folder is not None
         folder = self.server.inside(self.folder)
+        last_will = [f"kill {self.epmd_pid}"] if self._epmd else []
+        if self.data_bytes is not None:
+            last_will.append(f"umount --lazy {folder}/data")
         return {
             **self._files().environment(),
             # split at spaces by the script, hence a file for what is evaluated
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f'-eval file:eval("{folder}/console.erl")',
             "ROLEML_CONSOLE_FOLDER": str(folder),
             "ROLEML_CONSOLE_PATIENCE_MS": str(round(1000 * START_DEADLINE_S)),
-            "ROLEML_CONSOLE_LAST_WILL": f"kill {self.epmd_pid}" if self._epmd else "true",
+            "ROLEML_CONSOLE_LAST_WILL": "; ".join(last_will) or "true",
         }
 
     def _prepare(self) -> None:
@@ -230,11 +249,20 @@ class Node(Administration):
                 raise NodeError(f"the server in {self.server.root} is run with chroot, which needs root")
             self.folder = Path(tempfile.mkdtemp(prefix="roleml-broker-", dir=self.server.scratch))
             (self.folder / "console.erl").write_text(SOURCE.read_text())
+            if self.data_bytes is not None:
+                self._mount(self.folder / "data", self.data_bytes)
         self._files().write()
         (self.folder / "console").unlink(missing_ok=True)
         if self._starts_epmd and self._epmd is None:
             # Otherwise Erlang starts one as a daemon that outlives the node.
             self._epmd = self._spawn(self._files().epmd_command())
+
+    def _mount(self, folder: Path, size_bytes: int) -> None:
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NoDiskError(f"no disk for {self.name}: {done.stderr.strip()}")
 
     def _launch(self) -> None:
         self._process = self._spawn(self.server.command("rabbitmq-server"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
-from tests.broker.node import Node
+import pytest
+
+from tests.broker.cluster import cluster, isolate, reunite, running_nodes
+from tests.broker.node import Node, NoDiskError
 from tests.faults.proxy import Proxy
 from tests.faults.world import DEADLINE_S, Worker, World, is_frozen
 
@@ -31,14 +34,18 @@ class Fault:
     short: bool = False
     #: how often `make faults` repeats it
     runs: int = 3
-    #: how the broker is before anybody connects, and until the end
-    condition: Callable[[Node], AbstractContextManager[Any]] = contextlib.nullcontext
+    #: of which node of a cluster the caller is; the callees are of the first
+    caller_node: int = 0
+    #: how the broker is before anybody connects, and until the end; gives it, or another one in its place
+    condition: Callable[[Node], AbstractContextManager[Node]] = contextlib.nullcontext
 
 
 Step = Callable[[World], object]
 
 #: messages of a flood that have come when it counts as one; about 10,000 come in a second
 FLOOD = 5000
+#: of the broker that is to run out of space
+DISK_BYTES = 256 << 20
 #: by how much the memory of an actor may grow under a flood
 FLOOD_BYTES = 128 << 20
 
@@ -145,7 +152,7 @@ def flood(what: str, came: Callable[[World, Worker], int]) -> Step:
 
 
 @contextlib.contextmanager
-def impatient(node: Node) -> Iterator[None]:
+def impatient(node: Node) -> Iterator[Node]:
     """What is held for longer than four seconds is taken back, and the broker looks every second."""
     names = ("consumer_timeout", "channel_tick_interval")
     before = [node.evaluate(f"{{ok, Value}} = application:get_env(rabbit, {name}), Value") for name in names]
@@ -153,7 +160,7 @@ def impatient(node: Node) -> Iterator[None]:
         for name, value in zip(names, values, strict=True):
             node.evaluate(f"ok = application:set_env(rabbit, {name}, {value})")
         if values != before:
-            yield
+            yield node
 
 
 def outstay(world: World) -> None:
@@ -168,6 +175,55 @@ def outstay(world: World) -> None:
 
 def times_taken_back(node: Node) -> int:
     return node.log(1_000_000).count("delivery acknowledgement on channel")
+
+
+@contextlib.contextmanager
+def on_a_small_disk(node: Node) -> Iterator[Node]:
+    """With RabbitMQ's own reserve, below which it takes nothing more."""
+    with contextlib.ExitStack() as stack:
+        settings = {"disk_free_limit.absolute": "50MB"}
+        try:
+            other = stack.enter_context(Node(node.server, data_bytes=DISK_BYTES, settings=settings))
+        except NoDiskError as e:
+            pytest.skip(str(e))
+        yield other
+
+
+def fill_disk(world: World) -> None:
+    """Somebody else writes to the disk of the broker until nothing is left, and makes room again."""
+    assert world.node.folder is not None
+    filler = world.node.folder / "data" / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 20)):
+            threading.Event().wait(0.02)
+    left = os.statvfs(filler.parent)
+    world.took_effect(lambda: is_blocked(world) and left.f_bavail * left.f_frsize < 1 << 20)
+    threading.Event().wait(5.0)
+    filler.unlink()
+
+
+def has_stopped(node: Node) -> bool:
+    """Whether the broker has ended, though its process may be there."""
+    try:
+        return not node.running or not node.evaluate("rabbit:is_running()")
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def in_a_cluster(node: Node) -> Iterator[Node]:
+    """Three nodes instead of one."""
+    with cluster(node.server) as first:
+        yield first
+
+
+def is_alone(world: World) -> bool:
+    """Whether the first node of a cluster has stopped to serve, and the others go on without it."""
+    return has_stopped(world.node) and all(running_nodes(other) == 2 for other in world.node.others)
+
+
+NODE_KILLED = lasting(5.0, lambda w: w.node.kill(), is_alone, lambda w: w.node.start())
+NODE_ISOLATED = lasting(5.0, lambda w: isolate(w.node), is_alone, lambda w: reunite(w.node))
 
 
 def limit(bytes_per_s: float | None) -> Step:
@@ -283,9 +339,18 @@ FAULTS = [
     Fault(
         "the clock of an actor jumps by an hour, ahead and behind",
         at_once(turn_clock("forward", "back", "back", "forward")),
-        short=True,
     ),
     Fault("an alarm for memory, 3 s", alarm("memory"), short=True),
     Fault("an alarm for disk, 3 s", alarm("disk")),
+    Fault("the disk of the broker is full for 5 s", at_once(fill_disk), condition=on_a_small_disk),
+    Fault("kill -9 of a node of three", NODE_KILLED, **LOSES, condition=in_a_cluster),
+    Fault(
+        "kill -9 of the node of the callees, not of the caller",
+        NODE_KILLED,
+        **LOSES,
+        condition=in_a_cluster,
+        caller_node=1,
+    ),
+    Fault("a node of three is cut off from the others", NODE_ISOLATED, **LOSES, condition=in_a_cluster),
     Fault("tasks of 20 s where consumer_timeout is 4 s", at_once(outstay), runs=1, condition=impatient),
 ]

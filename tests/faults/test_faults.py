@@ -28,11 +28,12 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 @pytest.fixture
 def world(breakable_node: Node, fault: Fault, tmp_path: Path) -> Iterator[World]:
     vhost = fresh_vhost()
-    breakable_node.add_vhost(vhost)
-    with fault.condition(breakable_node), World(breakable_node, vhost, tmp_path) as world:
-        yield world
-    if breakable_node.running:
-        breakable_node.delete_vhost(vhost)
+    with fault.condition(breakable_node) as node:
+        node.add_vhost(vhost)
+        with World(node, vhost, tmp_path, caller_node=fault.caller_node) as world:
+            yield world
+        if node.running:
+            node.delete_vhost(vhost)
 
 
 @pytest.mark.parametrize(("fault", "run"), [pytest.param(f, r, id=f"{f.name}-{r + 1}") for f, r in CHOSEN])

@@ -172,9 +172,17 @@ class World:
     program = PROGRAM
 
     def __init__(
-        self, node: Node, vhost: str, folder: Path, *, threads: int = 6, caller: Caller | None = None
+        self,
+        node: Node,
+        vhost: str,
+        folder: Path,
+        *,
+        threads: int = 6,
+        caller: Caller | None = None,
+        caller_node: int = 0,
     ) -> None:
         self.node = node
+        self._caller_node = caller_node
         #: the network of the workers, and that of the caller
         self.proxy, self.caller_proxy = Proxy(node.port), Proxy(node.port)
         self.ledger = Ledger()
@@ -194,7 +202,8 @@ class World:
         for proxy in (self.proxy, self.caller_proxy):
             proxy.__enter__()
         self.workers = [self.worker(f"worker{i}") for i in (1, 2)]
-        self.actor = rml.Actor(Context.build(ActorProfile("caller")), broker=self._url(self.caller_proxy))
+        url = self._url(self.caller_proxy, self._caller_node)
+        self.actor = rml.Actor(Context.build(ActorProfile("caller")), broker=url)
         self.actor.add_role("caller", self.caller)
         self.actor.start()
         for starting in [in_thread(worker.start) for worker in self.workers]:
@@ -211,7 +220,10 @@ class World:
         for proxy in (self.proxy, self.caller_proxy):
             proxy.__exit__(None, None, None)
 
-    def _url(self, proxy: Proxy) -> str:
+    def _url(self, proxy: Proxy, first: int = 0) -> str:
+        """Through a proxy; in a cluster directly, beginning with this node."""
+        if self.node.others:
+            return self.node.url(vhost=self.vhost, first=first)
         return self.node.url(vhost=self.vhost).replace(f":{self.node.port}/", f":{proxy.port}/")
 
     def worker(self, name: str) -> Worker:
