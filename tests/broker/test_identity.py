@@ -72,7 +72,7 @@ def test_a_subscription_that_waits_for_its_source_begins_when_that_is_ready(
     bob_transport = actors.start("bob", {"worker": worker}, broker=place.url("bob"))._mailbox.transport
     bob_transport.offer("worker", "done")
     bob_transport.announce(Presence.READY)
-    wait_until(lambda: not transport._consumer._unbound)
+    wait_until(lambda: not transport._consumer.hearing._unbound)
     envelope = Envelope(Kind.EVENT, "", ("bob", "worker"), ("", ""), "done", 1)
     bob_transport.publish(envelope, Codec().encode(None))
     assert heard.get(timeout=DEADLINE_S) == envelope

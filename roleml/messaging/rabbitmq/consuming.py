@@ -1,7 +1,7 @@
 """An actor's queues: declared, bound, consumed, and built up again after a lost connection.
 
-What the actor wants from the broker is kept here as data (endpoints, subscriptions, watches). Each change is
-applied at once where there is a connection, and everything is applied anew whenever there is one again.
+What the actor wants from the broker is kept as data: its endpoints here, what it wants to hear in `hearing`.
+Each change is applied at once where there is a connection, and everything anew whenever there is one again.
 """
 
 from __future__ import annotations
@@ -16,31 +16,26 @@ import pika
 import pika.channel
 import pika.exceptions
 
-from roleml.messaging.envelope import Address, Kind
+from roleml.messaging.envelope import Kind
 from roleml.messaging.exceptions import MsgConnectionError
-from roleml.messaging.filters import Filters
 from roleml.messaging.rabbitmq import names, topology
 from roleml.messaging.rabbitmq.connection import Connection
+from roleml.messaging.rabbitmq.hearing import Hearing
 from roleml.messaging.rabbitmq.lending import STEP_TIMEOUT_S, Channels, ChannelSteps, Steps, together
 from roleml.messaging.rabbitmq.topology import (
     Endpoint,
-    EventBinding,
-    bound_to,
-    event_bindings,
-    event_exchanges,
     one,
 )
+from roleml.messaging.rabbitmq.upload_queue import UploadQueue
 from roleml.messaging.rabbitmq.will import LastWill
 from roleml.shared.patience import Patience
 
-__all__ = ["Consumer", "UploadQueue"]
+__all__ = ["Consumer"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
 #: Deliveries that may wait for acknowledgement; tasks are held while they run and have no such limit.
 PREFETCH = 256
-#: Chunks on their way from the broker at a time.
-UPLOAD_PREFETCH = 4
 ACK_EVERY = 32
 ACK_AFTER_S = 0.05
 #: How often a name is asked for that a dead connection of ours may still hold.
@@ -49,43 +44,7 @@ RELOCK_PAUSE_S = 1.0
 #: Of each actor: one for what is acknowledged in batches, one for what is held (its tasks, and its will).
 CHANNELS = 2
 
-#: reply code of AMQP
-NOT_FOUND = 404
-
 OnMessage = Callable[[Any, Any, bytes], None]
-
-
-class UploadQueue:
-    """The queue through which all actors of one connection receive large payloads.
-
-    Every actor binds it to its key; the first one to come, on each connection, consumes it.
-    """
-
-    def __init__(self, name: str, on_chunk: OnMessage) -> None:
-        self.name = names.uploads_queue(name)
-        self._tag = f"{name}:uploads"
-        self._on_chunk = on_chunk
-        self._consumed_on: Any = None
-
-    def steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
-        arguments = names.connection_arguments("uploads")
-        yield together(
-            partial(admin.queue_declare, self.name, exclusive=True, arguments=arguments),
-            partial(admin.queue_bind, self.name, names.CALL, names.uploads_key(actor)),
-        )
-        if self._consumed_on is not admin.connection:
-            self._consumed_on = admin.connection
-            channel = yield partial(_open_channel, admin.connection)
-            yield partial(channel.basic_qos, prefetch_count=UPLOAD_PREFETCH)
-            yield partial(channel.basic_consume, self.name, self._take, consumer_tag=self._tag)
-
-    def _take(self, channel: pika.channel.Channel, method: Any, properties: Any, body: bytes) -> None:
-        self._on_chunk(method, properties, body)
-        channel.basic_ack(method.delivery_tag)
-
-
-def _open_channel(connection: Any, *, callback: Callable[[Any], Any]) -> None:
-    connection.channel(on_open_callback=callback)
 
 
 class Consumer:
@@ -115,13 +74,11 @@ class Consumer:
         self._uploads = uploads
         self._on_loss = on_loss
         self._on_return = on_return
+        #: what it hears of others, and they of it
+        self.hearing = Hearing(name, self)
         self._lock = threading.Lock()
         self._endpoints: dict[str, Endpoint] = {}
         self._open: set[str] = set()
-        self._offered: set[tuple[str, str]] = set()
-        self._subscriptions: dict[tuple[Address, str], Filters] = {}
-        self._unbound: set[tuple[Address, str]] = set()
-        self._watched: set[str] = set()
         # below: only in the connection's thread
         self._main: pika.channel.Channel | None = None
         self._tasks: pika.channel.Channel | None = None
@@ -153,7 +110,7 @@ class Consumer:
         with self._lock:
             old = self._endpoints.get(name)
             self._endpoints[name] = endpoint
-        self._do(lambda admin: self._bind_steps(admin, name, endpoint, old))
+        self.do(lambda admin: self._bind_steps(admin, name, endpoint, old))
 
     def open(self, name: str) -> None:
         """Begin to take the tasks of a bound endpoint."""
@@ -161,7 +118,7 @@ class Consumer:
             tasks = name in self._endpoints and self._endpoints[name].tasks and name not in self._open
             self._open.add(name)
         if tasks:
-            self._do(lambda _: self._open_steps(name))
+            self.do(lambda _: self._open_steps(name))
 
     def unbind(self, name: str, *, keep_tasks: bool) -> None:
         with self._lock:
@@ -169,46 +126,7 @@ class Consumer:
             self._open.discard(name)
             endpoint = self._endpoints.pop(name, None)
         if endpoint is not None:
-            self._undo(lambda admin: self._unbind_steps(admin, name, endpoint, keep_tasks, opened))
-
-    def offer(self, name: str, channel: str) -> None:
-        """Make the exchanges of an event channel, once."""
-        if (name, channel) not in self._offered:
-            self._do(event_exchanges((self._name, name), channel))
-            with self._lock:
-                self._offered.add((name, channel))
-
-    def subscribe(self, source: Address, channel: str, filters: Filters) -> bool:
-        """Whether the broker has the source's channel; if not, it is bound once the source is ready."""
-        with self._lock:
-            before = self._subscriptions.get((source, channel), frozenset())
-            self._subscriptions[source, channel] = filters
-        self._do(lambda admin: self._subscribe_steps(admin, source, channel, filters, before))
-        return (source, channel) not in self._unbound
-
-    def unsubscribe(self, source: Address, channel: str) -> None:
-        with self._lock:
-            if (source, channel) not in self._subscriptions:
-                return
-            before = self._subscriptions.pop((source, channel))
-            if (source, channel) in self._unbound:
-                self._unbound.discard((source, channel))
-                return
-        self._undo(lambda _: self._unbind_events(event_bindings(source, channel, before)))
-
-    def watch(self, actor: str) -> None:
-        with self._lock:
-            self._watched.add(actor)
-        self._do(lambda admin: self._watch_steps(admin, actor))
-
-    def unwatch(self, actor: str) -> None:
-        with self._lock:
-            self._watched.discard(actor)
-        self._undo(lambda admin: self._unwatch_steps(admin, actor))
-
-    def watched(self) -> list[str]:
-        with self._lock:
-            return list(self._watched)
+            self.undo(lambda admin: self._unbind_steps(admin, name, endpoint, keep_tasks, opened))
 
     def ack_tasks(self, tags: Iterable[int], generation: int) -> None:
         self._connection.post(lambda: self._ack_tasks(list(tags), generation))
@@ -231,7 +149,7 @@ class Consumer:
 
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
-        self._undo(self._stop_steps)
+        self.undo(self._stop_steps)
         done = threading.Event()
 
         def end() -> None:
@@ -247,7 +165,7 @@ class Consumer:
         if self._up and not self._connection.in_thread:
             done.wait(STEP_TIMEOUT_S)
 
-    def _do(self, make_steps: ChannelSteps) -> None:
+    def do(self, make_steps: ChannelSteps) -> None:
         """Run steps on the broker and wait for them; while there is no connection, wait for one."""
         finished = threading.Event()
         errors: list[BaseException] = []
@@ -266,7 +184,7 @@ class Consumer:
                 f"the broker refused what actor {self._name} needs: {errors[0]}"
             ) from errors[0]
 
-    def _undo(self, make_steps: ChannelSteps) -> None:
+    def undo(self, make_steps: ChannelSteps) -> None:
         """Give something up at the broker; without a connection there is nothing to give up."""
         finished = threading.Event()
 
@@ -319,7 +237,7 @@ class Consumer:
             channels.append(channel)
             if len(channels) == CHANNELS:
                 self._main, self._tasks = channels
-                self._channels.run(self._setup_steps, self._set_up)
+                self.channels.run(self._setup_steps, self._set_up)
 
         try:
             for _ in range(CHANNELS):
@@ -335,7 +253,13 @@ class Consumer:
         self._ack_timer = None
 
     @property
-    def _channels(self) -> Channels:
+    def is_up(self) -> bool:
+        """In the connection's thread: whether its queues are there."""
+        return self._up and self._main is not None
+
+    @property
+    def channels(self) -> Channels:
+        """In the connection's thread, while it is connected."""
         channels = self._connection.channels
         assert channels is not None
         return channels
@@ -357,17 +281,8 @@ class Consumer:
         assert self._tasks is not None
         yield from self._last_will.steps(admin, self._tasks)
         with self._lock:
-            endpoints, opened, watched = dict(self._endpoints), set(self._open), set(self._watched)
-            subscriptions, offered = dict(self._subscriptions), set(self._offered)
-        for name, channel in offered:
-            yield from event_exchanges((me, name), channel)(admin)
-        for actor in watched:
-            yield from self._watch_steps(admin, actor)
-        for (source, channel), filters in subscriptions.items():
-            try:
-                yield from self._subscribe_steps(admin, source, channel, filters, frozenset())
-            except pika.exceptions.AMQPError as e:
-                logger.error("actor %s gets no %s of %s: %s", me, channel, "/".join(source), e)
+            endpoints, opened = dict(self._endpoints), set(self._open)
+        yield from self.hearing.steps(admin)
         assert self._main is not None
         main = self._main
         yield together(
@@ -465,77 +380,16 @@ class Consumer:
                 yield partial(self._tasks.basic_cancel, tag)
             if not keep_tasks:
                 yield partial(admin.queue_delete, queue)
-        with self._lock:
-            offered = {offer for offer in self._offered if offer[0] == name}
-            self._offered -= offered
-        yield from topology.no_event_exchanges(admin, (self._name, name), [event for _, event in offered])
+        yield from self.hearing.withdraw_steps(admin, name)
 
     def _shared_exchange_steps(self, exchange: str) -> Steps:
         """An exchange that all actors share. On a provisioned broker it is there, and none may make it."""
         if exchange in self._connection.found:
             return
-        missing = yield self._channels.aside(one("exchange_declare", exchange, passive=True))
+        missing = yield self.channels.aside(one("exchange_declare", exchange, passive=True))
         if missing is not None:  # a refusal to make it shows when it is used
-            yield self._channels.aside(one("exchange_declare", exchange, "topic", durable=True))
+            yield self.channels.aside(one("exchange_declare", exchange, "topic", durable=True))
         self._connection.found.add(exchange)
-
-    def _subscribe_steps(
-        self,
-        admin: pika.channel.Channel,
-        source: Address,
-        channel: str,
-        filters: Filters,
-        before: Filters,
-    ) -> Steps:
-        """Bind to the source's exchanges, or wait until the source has made them.
-
-        Nobody makes them in its place: it may be leaving, and would not come to delete them. New bindings
-        come before old ones go, and the broker delivers one copy whatever matches: no gap.
-        """
-        wanted, outdated = (event_bindings(source, channel, each) for each in (filters, before))
-        if wanted:
-            bind = self._channels.aside(bound_to(names.events_queue(self._name), wanted))
-            error = yield bind
-            if _reply_code(error) == NOT_FOUND:
-                self._unbound.add((source, channel))
-                yield from self._watch_steps(admin, source[0])
-                error = yield bind  # it may have made them before it was watched
-            if _reply_code(error) == NOT_FOUND:
-                return
-            if error is not None:
-                raise error
-        self._unbound.discard((source, channel))
-        yield from self._unbind_events([binding for binding in outdated if binding not in wanted])
-
-    def _unbind_events(self, bindings: list[EventBinding]) -> Steps:
-        queue = names.events_queue(self._name)
-        for binding in bindings:
-            unbind = one("queue_unbind", queue, binding.exchange, "", binding.arguments)
-            error = yield self._channels.aside(unbind)
-            if error is not None and _reply_code(error) != NOT_FOUND:
-                raise error  # not found: the source has left, and its exchange with it
-
-    def announced(self, actor: str) -> None:
-        """In the connection's thread: that actor is ready, so its event channels may exist by now."""
-        late = [key for key in self._unbound if key[0][0] == actor]
-        if late and self._up and self._main is not None:
-            self._channels.run(partial(self._late_steps, subscriptions=late), lambda error: None)
-
-    def _late_steps(self, admin: pika.channel.Channel, subscriptions: list[tuple[Address, str]]) -> Steps:
-        for source, channel in subscriptions:
-            if (source, channel) in self._subscriptions:
-                filters = self._subscriptions[source, channel]
-                yield from self._subscribe_steps(admin, source, channel, filters, frozenset())
-                if (source, channel) not in self._subscriptions:  # unsubscribed meanwhile
-                    yield from self._unbind_events(event_bindings(source, channel, filters))
-
-    def _watch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
-        queue = names.events_queue(self._name)
-        yield partial(admin.queue_bind, queue, names.PRESENCE, names.presence_key(actor, "*"))
-
-    def _unwatch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
-        queue = names.events_queue(self._name)
-        yield partial(admin.queue_unbind, queue, names.PRESENCE, names.presence_key(actor, "*"))
 
     def _stop_steps(self, admin: pika.channel.Channel) -> Steps:
         yield from self._last_will.revoke_steps()
@@ -589,10 +443,6 @@ class Consumer:
                 "otherwise, and an actor needs 2; spread so many actors over several processes"
             )
         return MsgConnectionError(f"actor {self._name} cannot take up its queues: {error}")
-
-
-def _reply_code(error: BaseException | None) -> int:
-    return error.reply_code if isinstance(error, pika.exceptions.ChannelClosedByBroker) else 0
 
 
 def _ignore(*_: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from roleml.messaging.exceptions import DecodeError, MsgConnectionError
 from roleml.messaging.rabbitmq.connection import Connection
-from roleml.messaging.rabbitmq.consuming import UploadQueue
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
+from roleml.messaging.rabbitmq.upload_queue import UploadQueue
 from roleml.messaging.rabbitmq.uploads import Uploads
 from roleml.messaging.rabbitmq.wire import MalformedError
 

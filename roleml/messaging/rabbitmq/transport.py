@@ -146,19 +146,19 @@ class RabbitTransport(Transport):
         self._consumer.unbind(endpoint, keep_tasks=keep_tasks)
 
     def offer(self, endpoint: str, channel: str) -> None:
-        self._consumer.offer(endpoint, channel)
+        self._consumer.hearing.offer(endpoint, channel)
 
     def subscribe(self, source: Address, channel: str, filters: Filters = None) -> bool:
-        return self._consumer.subscribe(source, channel, filters)
+        return self._consumer.hearing.subscribe(source, channel, filters)
 
     def unsubscribe(self, source: Address, channel: str) -> None:
-        self._consumer.unsubscribe(source, channel)
+        self._consumer.hearing.unsubscribe(source, channel)
 
     def watch(self, actor: str) -> None:
-        self._consumer.watch(actor)
+        self._consumer.hearing.watch(actor)
 
     def unwatch(self, actor: str) -> None:
-        self._consumer.unwatch(actor)
+        self._consumer.hearing.unwatch(actor)
 
     def announce(self, state: Presence) -> None:
         self._peers.announce(state.value)
@@ -188,7 +188,7 @@ class RabbitTransport(Transport):
     def publish(self, envelope: Envelope, body: Body, stamps: Stamps | None = None) -> None:
         if self._receiver is None:
             return
-        self._consumer.offer(envelope.source[1], envelope.channel)
+        self._consumer.hearing.offer(envelope.source[1], envelope.channel)
         self._sender.publish(envelope, body, stamps or {})
 
     def _returned(self, message: Outgoing) -> None:
@@ -235,7 +235,7 @@ class RabbitTransport(Transport):
     # receiving, in the consuming connection's thread
 
     def _on_return(self) -> None:
-        self._peers.connected_again(self._consumer.watched())
+        self._peers.connected_again(self._consumer.hearing.watched())
 
     def _on_task(self, method: Any, properties: Any, body: bytes) -> None:
         self._redelivered += method.redelivered
@@ -270,7 +270,7 @@ class RabbitTransport(Transport):
         if not isinstance(actor, str) or not isinstance(boot, str) or actor == self.name:
             return
         if state in ("ready", "back"):
-            self._consumer.announced(actor)
+            self._consumer.hearing.announced(actor)
         self._peers.said(actor, str(state), boot)
 
     def _peer_changed(self, actor: str, state: Presence) -> None:
