@@ -66,6 +66,27 @@ def exchanges_of(node: Broker, vhost: str, actor: str) -> list[str]:
     return [row["name"] for row in node.list_exchanges(vhost) if row["name"].startswith(f"x.{actor}.")]
 
 
+def counted(actor: BaseActor) -> dict[str, int]:
+    """The entries of the tables that have no limit."""
+    counts = tables(actor).items()
+    return {name: count for name, count in counts if name.partition("[")[0] not in RINGS | RESTLESS}
+
+
+def assert_flat(actor: BaseActor, before: dict[str, int]) -> None:
+    """No table has grown by five or more, at last."""
+    grown: dict[str, int] = {}
+
+    def is_flat() -> bool:
+        grown.clear()
+        more = {name: count - before.get(name, 0) for name, count in counted(actor).items()}
+        grown.update({name: number for name, number in more.items() if number > 4})
+        return not grown
+
+    with contextlib.suppress(AssertionError):  # what has grown says more
+        wait_until(is_flat)
+    assert not grown
+
+
 @pytest.mark.parametrize("whose", ["the source's", "the subscriber's"])
 def test_events_are_heard_again_after_a_connection_was_lost_for_so_long_that_its_actor_counted_as_lost(
     actors: Actors,
@@ -162,25 +183,11 @@ def test_nothing_is_remembered_of_actors_that_have_left(
         visitor.stop()
         wait_until(lambda: name not in host._mailbox._watched)
 
-    def counted() -> dict[str, int]:
-        counts = tables(host).items()
-        return {name: count for name, count in counts if name.partition("[")[0] not in RINGS | RESTLESS}
-
     visit("first")
-    before = counted()
+    before = counted(host)
     for n in range(5):
         visit(f"visitor{n}")
-    grown: dict[str, int] = {}
-
-    def is_flat() -> bool:
-        grown.clear()
-        more = {name: count - before.get(name, 0) for name, count in counted().items()}
-        grown.update({name: number for name, number in more.items() if number > 4})
-        return not grown
-
-    with contextlib.suppress(AssertionError):  # what has grown says more
-        wait_until(is_flat)
-    assert not grown
+    assert_flat(host, before)
 
 
 class Busy(rml.Role):
@@ -215,3 +222,25 @@ def test_a_task_that_comes_while_its_actor_stops_is_run_by_the_next_process(
     held.result(DEADLINE_S)
     actors.start("callee", {"busy": Busy(gate)}, broker=broker_url)
     assert task.result(DEADLINE_S) == "done"
+
+
+@pytest.mark.parametrize("where", ["embedded", "RabbitMQ"])
+def test_nothing_is_remembered_of_roles_that_have_ended(actors: Actors, where: str, broker_url: str) -> None:
+    gate, caller = Gate(), Probe()
+    gate.open()
+    url = broker_url if where == "RabbitMQ" else actors.broker
+    host = actors.start("host", broker=url)
+    actors.start("caller", {"caller": caller}, broker=url)
+
+    def serve(name: str) -> None:
+        host.add_role(name, Busy(gate))
+        host.start_role(name)
+        caller.call(at(f"host/{name}"), "hold")
+        assert caller.call_task(at(f"host/{name}"), "work").result(DEADLINE_S) == "done"
+        host.stop_role(name)
+
+    serve("first")
+    before = counted(host)
+    for n in range(6):
+        serve(f"role{n}")
+    assert_flat(host, before)

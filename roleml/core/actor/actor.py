@@ -118,7 +118,7 @@ class BaseActor:
             self._elements,
             resume=resume,
         )
-        handled = Handled()
+        handled = self._handled = Handled()
         self._calls = Calls(context, mailbox, self.role_status_manager, handled, self._checkpoints)
         self._group_calls = GroupCalls(self._calls, mailbox, collective)
         self._events = Events(context, mailbox, self.role_status_manager, handled)
@@ -405,6 +405,7 @@ class BaseActor:
 
     def _role_terminated(self, name: str, old: Status) -> None:
         self._roles.pop(name, None)
+        self._handled.forget(name)
         self.logger.info("role instance (%s) is TERMINATED", name)
 
     @staticmethod

@@ -67,6 +67,13 @@ class Handled:
             self._failures[role] += 1
             self._last = failed
 
+    def forget(self, role: str) -> None:
+        """The role has ended."""
+        with self._lock:
+            self._failures.pop(role, None)
+            for key in [key for key in self._durations if key[0] == role]:
+                del self._durations[key]
+
     def of(self, role: str) -> tuple[int, int]:
         """How many were handled by a role, and how many times it failed."""
         with self._lock:

@@ -363,7 +363,7 @@ class Consumer:
         yield partial(self._tasks.basic_consume, queue, self._take_task, consumer_tag=tag)
 
     def _queue_and_tag(self, name: str, kind: Kind) -> tuple[str, str]:
-        return names.request_queue(self._name, name, kind), f"{self._name}/{name}:{kind.value}s"
+        return names.request_queue(self._name, name, kind), names.consumer_tag(self._name, name, kind)
 
     def _unbind_steps(
         self, admin: pika.channel.Channel, name: str, endpoint: Endpoint, keep_tasks: bool, opened: bool

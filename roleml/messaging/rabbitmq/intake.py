@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from roleml.messaging.envelope import Envelope
+from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import DecodeError
 from roleml.messaging.rabbitmq import names
 from roleml.messaging.rabbitmq.consuming import Consumer
@@ -59,6 +59,10 @@ class TaskIntake:
     def arriving(self) -> Iterable[Arriving]:
         """What has come in part; for any thread."""
         return [arriving for transfers in list(self._transfers.values()) for arriving in transfers.arriving()]
+
+    def forget(self, endpoint: str) -> None:
+        """It is not served any more."""
+        self._transfers.pop(names.consumer_tag(self._name, endpoint, Kind.TASK), None)
 
     def take(self, method: Any, properties: Any, body: bytes) -> None:
         headers, tag, generation = properties.headers or {}, method.delivery_tag, self._consumer.generation

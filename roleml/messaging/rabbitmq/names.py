@@ -16,6 +16,7 @@ __all__ = [
     "PRESENCE",
     "alive_queue",
     "call_key",
+    "consumer_tag",
     "dead_queue",
     "event_exchange",
     "events_queue",
@@ -51,6 +52,11 @@ WILL_EXPIRES_S = 60
 def request_queue(actor: str, endpoint: str, kind: Kind) -> str:
     """The queue of a role's services, or of its tasks."""
     return f"q.{actor}.{endpoint}.{kind.value}s"
+
+
+def consumer_tag(actor: str, endpoint: str, kind: Kind) -> str:
+    """Of the consumer of `request_queue`."""
+    return f"{actor}/{endpoint}:{kind.value}s"
 
 
 def inbox_queue(actor: str) -> str:

@@ -144,6 +144,11 @@ class RabbitTransport(Transport):
 
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         self._consumer.unbind(endpoint, keep_tasks=keep_tasks)
+        self._shared.consuming.post(lambda: self._forget(endpoint))
+
+    def _forget(self, endpoint: str) -> None:
+        self._transfers.pop(names.consumer_tag(self.name, endpoint, Kind.SERVICE), None)
+        self._intake.forget(endpoint)
 
     def offer(self, endpoint: str, channel: str) -> None:
         self._consumer.hearing.offer(endpoint, channel)
