@@ -186,7 +186,8 @@ class Publisher:
             )
             mandatory = message.mandatory or message.envelope is not None
             channel.basic_publish(message.exchange, message.key, message.body, properties, mandatory)
-        self._make_room(_large_bytes(waiting))
+        if waiting:
+            self._make_room(_large_bytes(waiting))
 
     def _confirmed(self, frame: Any) -> None:
         method, full = frame.method, self._is_full()
