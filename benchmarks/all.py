@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,27 +19,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rows import machine, write_between
+
 HERE = Path(__file__).resolve().parent
 HISTORY = HERE / "history.jsonl"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
 
 #: Name -> whether it takes --quick.
-BENCHMARKS = {"broker": True, "inprocess": True, "codec": False, "imports": False, "simulation": True}
+BENCHMARKS = {
+    "broker": True,
+    "inprocess": True,
+    "codec": False,
+    "imports": False,
+    "simulation": True,
+    "scale": True,
+}
 WORSE = 1.15
-
-
-def machine() -> str:
-    """What has to be the same for two runs to be compared."""
-    model = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def commit() -> str:
@@ -109,9 +103,7 @@ def table(run: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
 
 
 def write_page(text: str, path: Path = PAGE) -> None:
-    page = path.read_text(encoding="utf-8")
-    before, after = page[: page.index(BEGIN)], page[page.index(END) :]
-    path.write_text(f"{before}{BEGIN}\n{text}\n{after}", encoding="utf-8")
+    write_between(path, BEGIN, END, text)
 
 
 def main() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Row", "report", "write"]
+__all__ = ["Row", "machine", "report", "write", "write_between"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,19 @@ class Row:
     more_is_better: bool = False
     #: whether runs at other times may be compared with it: a ratio to what took turns with it, or a count
     comparable: bool = True
+
+
+def machine() -> str:
+    """What has to be the same for two runs to be compared."""
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def report(rows: Sequence[Row], title: str) -> None:
@@ -42,3 +57,10 @@ def write(rows: Sequence[Row], path: Path | None) -> None:
     """As JSON, if there is a file for it."""
     if path is not None:
         path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+
+
+def write_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two marks of a page."""
+    page = path.read_text(encoding="utf-8")
+    before, after = page[: page.index(begin)], page[page.index(end) :]
+    path.write_text(f"{before}{begin}\n{text}\n{after}", encoding="utf-8")

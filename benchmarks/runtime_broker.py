@@ -21,7 +21,7 @@ import roleml.essentials as rml
 from roleml.core.context import ActorProfile, Context
 from roleml.messaging.rabbitmq.sharing import shared_connections
 
-__all__ = ["Runtime", "Sink", "actor"]
+__all__ = ["Runtime", "Sink", "actor", "bytes_sent"]
 
 ROLE = "receiver"
 
@@ -184,8 +184,7 @@ class Runtime:
         return max(at for _, at in self._driver.call_group(targets, "take", None, payloads)) - start
 
     def bytes_sent(self) -> int:
-        """By this process to the broker, as the kernel counts them (Linux)."""
-        return sum(_bytes_sent(connection) for connection in _connections(self._url))
+        return bytes_sent(self._url)
 
     def reset_peaks(self) -> None:
         reset_peak()
@@ -200,6 +199,11 @@ class Runtime:
         for _, pipe in self._processes:
             pipe.send(command)
         return [pipe.recv() for _, pipe in self._processes]
+
+
+def bytes_sent(url: str) -> int:
+    """By this process to that broker, as the kernel counts them (Linux)."""
+    return sum(_bytes_sent(connection) for connection in _connections(url))
 
 
 def _connections(url: str) -> list[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "all.py"
 
 
 @pytest.fixture(scope="module")
-def bench() -> Any:
+def bench() -> Iterator[Any]:
+    sys.path.insert(0, str(FILE.parent))
     spec = importlib.util.spec_from_file_location("benchmarks_all", FILE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(FILE.parent))
 
 
 def row(name: str, value: float, **more: Any) -> dict[str, Any]:
