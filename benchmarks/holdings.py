@@ -16,6 +16,7 @@ from tests.broker.node import Node
 
 __all__ = ["Holdings", "Piece", "connections", "cpu_s", "delete_task_queues", "pieces"]
 
+LOOK_EVERY_S, MOST_LOOKS, STILL_BYTES = 0.3, 6, 100_000
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -88,13 +89,26 @@ class Piece:
     seconds: float
 
 
+def settled(node: Node, vhost: str) -> Holdings:
+    """What it holds once it has let go of what it has just done, and needs no longer."""
+    before = Holdings.of(node, vhost)
+    for _ in range(MOST_LOOKS):
+        time.sleep(LOOK_EVERY_S)
+        now = Holdings.of(node, vhost)
+        if abs(now.memory_bytes - before.memory_bytes) < STILL_BYTES:
+            return now
+        before = now
+    return before
+
+
 def connections(node: Node, count: int, name: str) -> Piece:
     """What one more connection costs that node."""
     parameters = pika.URLParameters(node.url())
     made = [pika.BlockingConnection(parameters)]
-    before, began = Holdings.of(node, "/"), time.monotonic()
+    before, began = settled(node, "/"), time.monotonic()
     made += [pika.BlockingConnection(parameters) for _ in range(count)]
-    piece = _piece(name, Holdings.of(node, "/") - before, time.monotonic() - began, count)
+    seconds = time.monotonic() - began
+    piece = _piece(name, settled(node, "/") - before, seconds, count)
     for connection in made:
         connection.close()
     return piece
@@ -138,11 +152,11 @@ def pieces(node: Node, count: int) -> list[Piece]:
     found = []
     for name, times, make in makers:
         make(0)
-        before, began, number = Holdings.of(node, vhost), time.monotonic(), count * times
+        before, began, number = settled(node, vhost), time.monotonic(), count * times
         for index in range(1, number + 1):
             make(index)
         seconds = time.monotonic() - began
-        found.append(_piece(name, Holdings.of(node, vhost) - before, seconds, number))
+        found.append(_piece(name, settled(node, vhost) - before, seconds, number))
     connection.close()
     node.delete_vhost(vhost)
     return found

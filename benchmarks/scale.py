@@ -256,7 +256,7 @@ def rows(runs: Sequence[Run], others: Sequence[Run], found: Sequence[Piece]) -> 
         name = f"{run.members} actors with {run.neighbours} neighbours: s to start"
         yield Row(name, run.start_s, absolute=text, comparable=False)
     for piece in found:
-        yield Row(f"kB of the broker for a {piece.name}", piece.memory_bytes / KB, comparable=False)
+        yield Row(f"broker: kB for one more {piece.name}", piece.memory_bytes / KB, comparable=False)
 
 
 def tables(runs: Sequence[Run], others: Sequence[Run], found: Sequence[Piece], version: str) -> str:
