@@ -324,7 +324,8 @@ def tell(report: Report) -> str:
     rounds = ", ".join(f"{number} × {name}" for name, number in report.rounds.most_common())
     lines = [
         f"{report.made}, {report.minutes:.0f} minutes, RabbitMQ {report.broker}, Python {report.python}, "
-        f"{report.cores} cores.",
+        f"{report.cores} cores."
+        + ("" if report.minutes >= HOUR else f" It was ended before its {HOUR:.0f} minutes were over."),
         f"{report.rounds.total()} rounds: {rounds}.",
         "",
         "| counted | number |",
