@@ -282,7 +282,8 @@ def tables(runs: Sequence[Run], others: Sequence[Run], found: Sequence[Piece], v
     lines += ["", "What one more of each costs the broker, made by plain pika:", ""]
     lines += ["| | memory, kB | Erlang processes | descriptors | ms to make it |", "|---" * 5 + "|"]
     for piece in found:
-        cells = [f"{piece.memory_bytes / KB:,.1f}", f"{piece.processes:.1f}", f"{round(piece.descriptors, 1) + 0.0:.1f}",
+        descriptors = round(piece.descriptors, 1) + 0.0  # no minus before a nought
+        cells = [f"{piece.memory_bytes / KB:,.1f}", f"{piece.processes:.1f}", f"{descriptors:.1f}",
                  f"{piece.seconds * 1e3:.2f}"]  # fmt: skip
         lines.append(f"| {piece.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
