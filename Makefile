@@ -34,7 +34,7 @@ test-brokers: $(VENV)/.dev broker ## run the broker tests on each of ROLEML_TEST
 	  ROLEML_TEST_BROKER="$$broker" $(BIN)/python -m pytest -m broker $(ARGS) || failed="$$failed $$name"; \
 	done; [ -z "$$failed" ] || { echo "broker tests failed on:$$failed"; exit 1; }
 
-faults: $(VENV)/.dev broker ## mistreat a broker, processes and a network, and write docs/reliability.md (ten minutes)
+faults: $(VENV)/.dev broker ## mistreat a broker, processes and a network, and write docs/reliability.md (half an hour)
 	@rm -f .faults.jsonl
 	ROLEML_FAULTS=.faults.jsonl $(BIN)/python -m pytest tests/faults $(ARGS)
 	$(BIN)/python tests/faults/table.py .faults.jsonl docs/reliability.md
