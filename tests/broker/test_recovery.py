@@ -540,6 +540,31 @@ def test_a_service_that_a_killed_actor_had_fails_although_its_successor_is_there
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "queue_name", ["q.worker.worker.services", "q.worker.worker.tasks", "q.caller.@inbox"]
+)
+def test_an_actor_whose_queue_was_deleted_makes_it_again(
+    broker_url: str, connect: Connect, start_callee: StartCallee, tmp_path: Path, queue_name: str
+) -> None:
+    caller, callee = connect(broker_url), start_callee(broker_url)
+    task = work(caller, tmp_path / "journal", seconds=1.0)
+    callee.wait_for("working")
+    with contextlib.closing(open_connection(broker_url)) as connection:
+        connection.channel().queue_delete(queue_name)
+
+    def serves() -> bool:
+        try:
+            return bool(caller.call("x", WORKER, "pid", rml.Message.empty()) == callee.process.pid)
+        except (rml.HandlerError, rml.CallerError, rml.ChannelNotFoundError):
+            return False  # nothing is bound yet
+
+    wait_until(serves, DEADLINE_S)
+    assert work(caller, tmp_path / "again").result(DEADLINE_S) == "done"
+    assert task.result(DEADLINE_S) == "done"
+    assert runs(tmp_path / "journal") == 1
+
+
+@pytest.mark.timeout(60)
 def test_what_is_to_be_done_later_is_done_although_the_connection_is_lost(
     breakable_node: Node, breakable_url: str, request: pytest.FixtureRequest
 ) -> None:

@@ -89,6 +89,7 @@ class Consumer:
         self._first = threading.Event()
         self._first_error: BaseException | None = None
         self._up = False
+        self._leaving = False
         self._stopping = False
         self._waiting: list[Callable[[], None]] = []
 
@@ -149,6 +150,7 @@ class Consumer:
 
     def stop(self) -> None:
         """Give up the queues, without the broker announcing a loss. Waits until the broker has done so."""
+        self._leaving = True  # with its queues go their consumers
         self.undo(self._stop_steps)
         done = threading.Event()
 
@@ -234,6 +236,7 @@ class Consumer:
                 channel.close()
                 return
             channel.add_on_close_callback(self._closed)
+            channel.add_on_cancel_callback(lambda frame: self._cancelled(channel, frame.method.consumer_tag))
             channels.append(channel)
             if len(channels) == CHANNELS:
                 self._main, self._tasks = channels
@@ -343,6 +346,15 @@ class Consumer:
         if self._stopping or not ours or not channel.connection.is_open:
             return
         logger.info("the broker closed a channel of actor %s: %s; opening another", self._name, reason)
+        self._begin_anew()
+
+    def _cancelled(self, channel: pika.channel.Channel, tag: str) -> None:
+        """A queue that we consume is gone: deleted by somebody, failed, or with a node of a cluster."""
+        if self._up and not self._leaving and channel in (self._main, self._tasks):
+            logger.warning("the broker took a queue from actor %s (%s); making it again", self._name, tag)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._up = False
         self._connection.later(0, self._try_again)
 
