@@ -104,6 +104,7 @@ NOT_SEEN = {
     "FilteredOut": "a filter's word for 'not this one'",
     "Interruption": "how a signal leaves the main thread",
     "MalformedError": "a message from outside that is rejected, logged and counted",
+    "NotTakenError": "how a task is left to the next process of an actor that stops",
     "Refused": "a row of the codec's table says no; the codec tells which value",
     "RejectedError": "a message from outside that is rejected, logged and counted",
     "RemoteTraceback": "not an error but the cause of one, from another actor",
