@@ -74,8 +74,8 @@ def connected(node: Node, vhost: str) -> list[dict[str, Any]]:
 
 #: What remembers a limited number of things, and so grows until it is full, by design.
 RINGS = {
-    *("Seen._ids", "Seen._order"),  # ids of messages, 20,000 of each kind
-    *("Served._requests", "Served._kept", "Outgoing.headers"),  # requests, 20,000, and answers, 1,000
+    "Seen._ids",  # of messages, 20,000 of each kind
+    *("Served._requests", "Served._answers", "Outgoing.headers"),  # requests, 20,000, and answers, 1,000
     *("TunedConnection._recent", "Properties.headers"),  # decoded headers
     *("Traffic._calls", "Traffic._links"),  # who called what, 1,000, and bytes for whom, 10,000
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 __all__ = ["Seen", "owned"]
 
@@ -18,8 +18,7 @@ class Seen:
     """The last message ids of one actor."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
-        self._order: deque[str] = deque()
-        self._ids: set[str] = set()
+        self._ids: OrderedDict[str, None] = OrderedDict()  # not a dict, which forgets its first slowly
         self._size = size
 
     def __contains__(self, message_id: str) -> bool:
@@ -29,8 +28,7 @@ class Seen:
         """Whether this id is new."""
         if message_id in self._ids:
             return False
-        self._ids.add(message_id)
-        self._order.append(message_id)
-        if len(self._order) > self._size:
-            self._ids.discard(self._order.popleft())
+        self._ids[message_id] = None
+        if len(self._ids) > self._size:
+            self._ids.popitem(last=False)
         return True

@@ -8,7 +8,7 @@ became of the request, and is given the answer again.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -37,10 +37,10 @@ class Served(Generic[Message]):
 
     def __init__(self, remembered: int = REMEMBERED, kept: int = KEPT_ANSWERS) -> None:
         self._remembered = remembered
-        self._kept_most = kept
+        self._kept = kept
         self._lock = threading.Lock()
-        self._requests: dict[str, Message | Fate] = {}
-        self._kept: deque[str] = deque()
+        self._requests: OrderedDict[str, Fate] = OrderedDict()  # not a dict, which forgets its first slowly
+        self._answers: OrderedDict[str, Message] = OrderedDict()
         self._at_work = 0
 
     @property
@@ -58,24 +58,25 @@ class Served(Generic[Message]):
             self._requests[request_id] = Fate.AT_WORK
             self._at_work += 1
             if len(self._requests) > self._remembered:
-                oldest = next(iter(self._requests))
-                self._at_work -= self._requests.pop(oldest) is Fate.AT_WORK
+                _, fate = self._requests.popitem(last=False)
+                self._at_work -= fate is Fate.AT_WORK
 
     def answered(self, request_id: str, answer: Message | None) -> None:
         """The answer has been sent; ``None`` where it need not, or cannot, be kept."""
         with self._lock:
-            if request_id not in self._requests:
+            fate = self._requests.get(request_id)
+            if fate is None:
                 return
-            self._at_work -= self._requests[request_id] is Fate.AT_WORK
-            self._requests[request_id] = Fate.ANSWERED if answer is None else answer
-            if answer is None:
-                return
-            self._kept.append(request_id)
-            if len(self._kept) > self._kept_most:
-                oldest = self._kept.popleft()
-                if oldest in self._requests:
-                    self._requests[oldest] = Fate.ANSWERED
+            self._at_work -= fate is Fate.AT_WORK
+            self._requests[request_id] = Fate.ANSWERED
+            if answer is not None:
+                self._answers[request_id] = answer
+                if len(self._answers) > self._kept:
+                    self._answers.popitem(last=False)
 
     def what_became_of(self, request_id: str) -> Message | Fate:
         """The answer, while it is kept."""
-        return self._requests.get(request_id, Fate.NEVER_CAME)
+        with self._lock:
+            if request_id in self._answers:
+                return self._answers[request_id]
+            return self._requests.get(request_id, Fate.NEVER_CAME)
