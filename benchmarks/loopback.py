@@ -1,6 +1,7 @@
 """The floor under every broker on this machine: Python at both ends of a TCP connection, and nothing between.
 
-A broker in between makes two connections of it, so nothing that goes through one takes less than twice that.
+A broker in between makes two connections of it. They may work at the same time, so a large payload can take
+less than two copies one after the other.
 """
 
 from __future__ import annotations
