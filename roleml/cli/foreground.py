@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _weakrefset
 import argparse
 import contextlib
 import functools
@@ -11,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,6 +60,10 @@ VIZTRACER_HINT = "profiling needs viztracer: pip install 'roleml[profiling]'"
 logger = logging.getLogger("roleml.actor")
 
 Command = Callable[[argparse.Namespace], int]
+
+#: How long a signal waits that came where an exception would be lost.
+SWALLOWED_PAUSE_S = 0.01
+_WEAK_FILES = (weakref.__file__, _weakrefset.__file__)
 
 
 class Interruption(KeyboardInterrupt):
@@ -121,13 +127,28 @@ class StopSignals:
     def exit_code(self) -> int | None:
         return None if self.received is None else 128 + self.received
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if _is_swallowing(frame):
+            main = threading.main_thread().ident or 0
+            again = threading.Timer(SWALLOWED_PAUSE_S, signal.pthread_kill, (main, number))
+            again.daemon = True
+            again.start()
+            return
         if self.received is not None:
             self._again(number)
             return
         self.received = number
         if self._raises:
             raise Interruption(number)
+
+
+def _is_swallowing(frame: FrameType | None) -> bool:
+    """Whether an exception would end here: Python only prints those of weak references and finalizers."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename in _WEAK_FILES:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def leave_at_once(number: int) -> None:
