@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +15,13 @@ import roleml.essentials as rml
 from roleml.cli.broker.server import Server
 from roleml.core.context import ActorProfile, Context
 from roleml.messaging.rabbitmq import names, peers
+from tests.actors import in_thread
 from tests.broker.broker import Broker
 from tests.broker.client import open_connection
 from tests.broker.node import Node
 from tests.broker.test_recovery import WORKER, Callee, runs, work
+
+FROZEN = rml.RoleInstanceID("frozen", "worker")
 
 
 @pytest.fixture
@@ -47,20 +48,11 @@ def test_a_long_task_runs_once_and_a_frozen_actor_is_noticed_within_half_a_minut
     frozen = Callee(broker_url, name="frozen")
     try:
         task = work(caller, tmp_path / "journal", seconds=25.0)
-        noticed: queue.SimpleQueue[Exception] = queue.SimpleQueue()
-
-        def call_frozen() -> None:
-            try:
-                witness.call("x", rml.RoleInstanceID("frozen", "worker"), "hang", rml.Message.empty())
-            except rml.HandlerError as e:
-                noticed.put(e)
-
-        thread = threading.Thread(target=call_frozen)
-        thread.start()
+        hanging = in_thread(witness.call, "x", FROZEN, "hang", rml.Message.empty())
         frozen.wait_for("hanging")
         os.kill(frozen.process.pid, signal.SIGSTOP)
-        assert "frozen left before frozen/worker.hang answered" in str(noticed.get(timeout=60))
-        thread.join(30)
+        with pytest.raises(rml.HandlerError, match=r"frozen left before frozen/worker\.hang answered"):
+            hanging.result(60)
 
         assert task.result(120) == "done"
         assert runs(tmp_path / "journal") == 1
@@ -84,16 +76,7 @@ def test_an_actor_whose_will_was_read_too_early_is_still_missed(
     caller = rml.Actor(Context.build(ActorProfile("caller")), broker=broker_url)
     caller.start()
     frozen = Callee(f"{broker_url}?heartbeat=1", name="frozen")
-    missed: queue.SimpleQueue[Exception] = queue.SimpleQueue()
-
-    def call() -> None:
-        try:
-            caller.call("x", rml.RoleInstanceID("frozen", "worker"), "hang", rml.Message.empty())
-        except rml.HandlerError as e:
-            missed.put(e)
-
-    thread = threading.Thread(target=call)
-    thread.start()
+    hanging = in_thread(caller.call, "x", FROZEN, "hang", rml.Message.empty())
     try:
         frozen.wait_for("hanging")
         os.kill(frozen.process.pid, signal.SIGSTOP)
@@ -104,8 +87,8 @@ def test_an_actor_whose_will_was_read_too_early_is_still_missed(
             headers = {"kind": "presence", "actor": "frozen", "state": "lost", "boot": "b"}
             properties = pika.BasicProperties(headers=headers)
             channel.basic_publish(names.PRESENCE, names.presence_key("frozen", "lost"), b"", properties)
-        assert "frozen left before frozen/worker.hang answered" in str(missed.get(timeout=30))
-        thread.join(30)
+        with pytest.raises(rml.HandlerError, match=r"frozen left before frozen/worker\.hang answered"):
+            hanging.result(30)
     finally:
         frozen.kill()
         caller.stop()
