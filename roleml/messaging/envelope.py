@@ -51,6 +51,11 @@ class Envelope(NamedTuple):
     trace: str = ""
     key: str = ""
 
+    @property
+    def where(self) -> str:
+        """Target and channel, as a person reads them."""
+        return f"{'/'.join(self.target)}.{self.channel}"
+
 
 class FailureKind(Enum):
     """Who has to change something before it can work."""

@@ -22,6 +22,7 @@ from roleml.messaging.rabbitmq import names, topology
 from roleml.messaging.rabbitmq.connection import Connection
 from roleml.messaging.rabbitmq.hearing import Hearing
 from roleml.messaging.rabbitmq.lending import STEP_TIMEOUT_S, Channels, ChannelSteps, Steps, together
+from roleml.messaging.rabbitmq.refusals import LOCKED, reply_code
 from roleml.messaging.rabbitmq.topology import (
     Endpoint,
     one,
@@ -444,7 +445,7 @@ class Consumer:
                 self._tasks.basic_ack(tag)
 
     def _refusal(self, error: BaseException) -> MsgConnectionError:
-        if isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == 405:
+        if reply_code(error) == LOCKED:
             return MsgConnectionError(
                 f"an actor named {self._name!r} is already connected to this broker; stop that one first, "
                 "or give this one another name (a lost actor's name is free again within half a minute)"

@@ -17,6 +17,7 @@ from roleml.messaging.envelope import Address
 from roleml.messaging.filters import Filters
 from roleml.messaging.rabbitmq import names, topology
 from roleml.messaging.rabbitmq.lending import Channels, ChannelSteps, Steps
+from roleml.messaging.rabbitmq.refusals import NOT_FOUND, reply_code
 from roleml.messaging.rabbitmq.topology import (
     EventBinding,
     bound_to,
@@ -28,9 +29,6 @@ from roleml.messaging.rabbitmq.topology import (
 __all__ = ["Hearing", "Runner"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
-
-#: reply code of AMQP
-NOT_FOUND = 404
 
 
 class Runner(Protocol):
@@ -145,11 +143,11 @@ class Hearing:
         if wanted:
             bind = self._runner.channels.aside(bound_to(self._queue, wanted))
             error = yield bind
-            if _reply_code(error) == NOT_FOUND:
+            if reply_code(error) == NOT_FOUND:
                 self._unbound.add((source, channel))
                 yield from self._watch_steps(admin, source[0])
                 error = yield bind  # it may have made them before it was watched
-            if _reply_code(error) == NOT_FOUND:
+            if reply_code(error) == NOT_FOUND:
                 return
             if error is not None:
                 raise error
@@ -160,7 +158,7 @@ class Hearing:
         for binding in bindings:
             unbind = one("queue_unbind", self._queue, binding.exchange, "", binding.arguments)
             error = yield self._runner.channels.aside(unbind)
-            if error is not None and _reply_code(error) != NOT_FOUND:
+            if error is not None and reply_code(error) != NOT_FOUND:
                 raise error  # not found: the source has left, and its exchange with it
 
     def announced(self, actor: str) -> None:
@@ -182,7 +180,3 @@ class Hearing:
 
     def _unwatch_steps(self, admin: pika.channel.Channel, actor: str) -> Steps:
         yield partial(admin.queue_unbind, self._queue, names.PRESENCE, names.presence_key(actor, "*"))
-
-
-def _reply_code(error: BaseException | None) -> int:
-    return error.reply_code if isinstance(error, pika.exceptions.ChannelClosedByBroker) else 0

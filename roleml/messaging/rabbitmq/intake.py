@@ -80,7 +80,7 @@ class TaskIntake:
             self._reject("task", properties, e)
             self._consumer.ack_tasks({tag, *getattr(e, "tags", ())}, generation)
             if envelope is not None:
-                self._fail(envelope, f"{'/'.join(envelope.target)}.{envelope.channel} was not run: {e}")
+                self._fail(envelope, f"{envelope.where} was not run: {e}")
 
     def answered(self, task: str) -> None:
         """The result of a task is safe with the broker: now the task itself may go."""
@@ -122,9 +122,8 @@ class TaskIntake:
 
     def _set_aside(self, envelope: Envelope, frame: Frame, crashes: int, kept: Callable[[], object]) -> None:
         """Put a task that kills its actor where a person finds it, and tell its caller."""
-        where = f"{'/'.join(envelope.target)}.{envelope.channel}"
         text = (
-            f"{where} was set aside: actor {self._name} died {crashes} times while running it; "
+            f"{envelope.where} was set aside: actor {self._name} died {crashes} times while running it; "
             f"the broker keeps it in the queue {names.dead_queue(self._name)}"
         )
         logger.error("%s", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from roleml.messaging.envelope import Envelope
@@ -29,6 +29,6 @@ class Outgoing:
     #: whether it comes back if no queue takes it, though nobody is told
     mandatory: bool = False
     # how it went
-    returned: bool = field(default=False)
-    tried_again: bool = field(default=False)
-    refusals: int = field(default=0)
+    returned: bool = False
+    tried_again: bool = False
+    refusals: int = 0

@@ -1,13 +1,18 @@
-"""Why a connection to RabbitMQ could not be made, in words that say what to do. Pure."""
+"""Why RabbitMQ refused a connection, in words that say what to do, or an operation. Pure."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
 
+import pika.exceptions
+
 from roleml.messaging.rabbitmq.endpoints import BrokerURL
 
-__all__ = ["explain"]
+__all__ = ["LOCKED", "NOT_FOUND", "explain", "reply_code"]
+
+#: reply codes of AMQP
+NOT_FOUND, LOCKED = 404, 405
 
 _WANTED = "the broker wants a certificate of this actor: give certfile and keyfile in the URL"
 _UNKNOWN_CA = "the broker does not know the authority that signed the URL's certfile"
@@ -24,6 +29,11 @@ _TLS = {
     "record_layer_failure": _PLAIN,
 }
 _HOSTNAME_MISMATCH = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+
+
+def reply_code(error: BaseException | None) -> int:
+    """Why the broker closed a channel; 0 if it did not."""
+    return error.reply_code if isinstance(error, pika.exceptions.ChannelClosedByBroker) else 0
 
 
 def explain(url: BrokerURL, error: BaseException) -> str:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from enum import Enum
 
-import pika.exceptions
-
 from roleml.messaging.rabbitmq.outgoing import Outgoing
+from roleml.messaging.rabbitmq.refusals import LOCKED, NOT_FOUND, reply_code
 
 __all__ = ["Found", "Returns", "found"]
 
 #: what a node says of a queue that is kept by a node which is not there
 _AWAY = "is down or inaccessible"
-NOT_FOUND, LOCKED = 404, 405
 
 
 class Found(Enum):
@@ -31,11 +29,12 @@ def found(error: BaseException | None) -> Found:
     """How the broker took the question whether there is a queue."""
     if error is None:
         return Found.HERE
-    if not isinstance(error, pika.exceptions.ChannelClosedByBroker):
+    code = reply_code(error)
+    if not code:
         return Found.AWAY  # no answer: to be asked again
-    if error.reply_code == NOT_FOUND and _AWAY in error.reply_text:
+    if code == NOT_FOUND and _AWAY in str(error):
         return Found.AWAY
-    return Found.HERE if error.reply_code == LOCKED else Found.ABSENT
+    return Found.HERE if code == LOCKED else Found.ABSENT
 
 
 class Returns:

@@ -81,15 +81,16 @@ class Sender:
 
     def tell_fate(self, request: Envelope) -> None:
         """Answer somebody who asks what became of a request: with its answer, if that is kept."""
-        where = f"{'/'.join(request.target)}.{request.channel}"
         fate = self._served.what_became_of(owned(request.source[0], request.id))
         if isinstance(fate, Outgoing):
             self._publisher.publish(fate)  # under its old id: the asker drops it if it has had it
         elif fate is Fate.ANSWERED:
-            self.fail(request, f"the answer of {where} was lost with the broker, and is not kept here")
+            self.fail(
+                request, f"the answer of {request.where} was lost with the broker, and is not kept here"
+            )
         elif fate is Fate.NEVER_CAME:
             lost = "lost, with the broker or with an earlier process"
-            self.fail(request, f"the request for {where} was {lost} of {self._name}")
+            self.fail(request, f"the request for {request.where} was {lost} of {self._name}")
 
     def _send(self, envelopes: Sequence[Envelope], body: Body) -> None:
         if body.nbytes <= WHOLE_BYTES:

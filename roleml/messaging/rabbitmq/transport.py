@@ -309,8 +309,7 @@ class RabbitTransport(Transport):
         self._served.came(owned(envelope.source[0], envelope.id))
         if redelivered and self._consumer.generation == 1:
             # An earlier process of this actor had it; whether it began to serve it, nobody knows any more.
-            where = f"{'/'.join(envelope.target)}.{envelope.channel}"
-            text = f"{where} may have been called already: the process that had it was lost"
+            text = f"{envelope.where} may have been called already: the process that had it was lost"
             self._sender.fail(envelope, text)
             return
         self._parked.take(envelope, headers, body)
@@ -356,9 +355,8 @@ class RabbitTransport(Transport):
         """A message without a whole body: whoever waits for it hears why."""
         if self._gate.note(error, envelope.source[0]):
             logger.error("actor %s cannot read a message of %s: %s", self.name, envelope.source[0], error)
-        where = f"{'/'.join(envelope.target)}.{envelope.channel}"
         if envelope.kind in (Kind.SERVICE, Kind.TASK):
-            self._sender.fail(envelope, f"{where} was not called: {error}")
+            self._sender.fail(envelope, f"{envelope.where} was not called: {error}")
         elif envelope.kind is Kind.RESULT and self._receiver is not None:
             failure = Failure(FailureKind.FAILED, f"the answer cannot be read: {error}", "", "")
             answer = envelope._replace(answer=Answer.FAILURE)
