@@ -8,16 +8,14 @@ nobody is there to answer (any more).
 from __future__ import annotations
 
 import contextvars
-import itertools
 import logging
-import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from roleml.messaging.codec import Body, Codec
+from roleml.messaging.dispatch import Dispatch
 from roleml.messaging.envelope import Address, Answer, Envelope, Failure, FailureKind, Kind
 from roleml.messaging.exceptions import (
     CodecError,
@@ -28,15 +26,18 @@ from roleml.messaging.exceptions import (
     MsgConnectionError,
 )
 from roleml.messaging.filters import Stamps
+from roleml.messaging.outstanding import Outstanding
 from roleml.messaging.pending import Pending
+from roleml.messaging.serving import Accept, Describe, Job, Pace, Request, Serving
 from roleml.messaging.signing import Seals
 from roleml.messaging.tracing import NoTracing, Tracing
 from roleml.messaging.traffic import Traffic
 from roleml.messaging.transport import Absence, Presence, Transport
+from roleml.messaging.watched import Watched
 from roleml.shared.lanes import Lanes, Started
 from roleml.shared.threads import ElasticPool
 
-__all__ = ["EXPLAIN", "Accept", "Job", "Mailbox", "NotTakenError", "Pace", "Request"]
+__all__ = ["EXPLAIN", "Mailbox"]
 
 logger = logging.getLogger("roleml.messaging")
 
@@ -47,32 +48,6 @@ EXPLAIN = "explain"
 LAST_ANSWERS_S = 10.0
 
 _ANSWERS = (Kind.ACCEPTED, Kind.RESULT)
-
-
-class NotTakenError(Exception):
-    """A task is not run here: its actor is leaving. Where tasks are kept, its next process gets it."""
-
-
-class Request(NamedTuple):
-    """One request as the serving side sees it, local or remote; ``content`` is decoded."""
-
-    kind: Kind
-    source: Address
-    target: Address
-    channel: str
-    content: Any
-    trace: str = ""
-    id: str = ""
-    key: str = ""
-
-
-Job = Callable[[], Any]
-#: Admits a request, or raises; the returned job does the work and gives the answer.
-Accept = Callable[[Request], Job]
-#: Turns an exception of an Accept or a Job into data.
-Describe = Callable[[BaseException], Failure]
-#: Runs an accepted job, in its own time.
-Pace = Callable[[Request, Job], Any]
 
 
 class Mailbox:
@@ -87,55 +62,36 @@ class Mailbox:
     ) -> None:
         self.name = transport.name
         self._transport = transport
-        self._codec = codec
-        self._seals = seals
+        self._dispatch = Dispatch(transport, codec, seals)
         self._pool = pool
         self._lanes = Lanes(pool)
-        self._accept: dict[Kind, Accept] = {}
-        self._describe: Describe = _describe_plainly
+        self._outstanding = Outstanding()
+        self._serving = Serving(self._dispatch, self._lanes)
+        self._watched = Watched(transport)
+        self._watched.while_wanted(lambda actor: any(p.target[0] == actor for p in self.unanswered))
         self._on_event: Callable[[Envelope, Callable[[], Any]], None] = lambda envelope, decode: None
         self._on_presence: list[Callable[[str, Presence], None]] = []
-        self._pace: Pace | None = None
         self._tracing: Tracing = NoTracing()
-        self.traffic = Traffic()
-        self._lock = threading.Lock()
-        self._served = threading.Condition(self._lock)
-        self._serving = 0
-        self._life, self._numbers = uuid.uuid4().hex, itertools.count(1)  # what ids of requests are made of
-        self._pending: dict[str, Pending] = {}
-        self._released: set[str] = set()
-        self._watching = threading.Lock()  # while the transport is told
-        self._watched: set[str] = set()
-        self._gone: set[str] = set()  # of these
-        self._wanted: list[Callable[[str], bool]] = []
 
     # what the actor plugs in before start
 
     def serve(self, kind: Kind, accept: Accept) -> None:
-        self._accept[kind] = accept
+        self._serving.accept[kind] = accept
 
     def describe_with(self, describe: Describe) -> None:
-        self._describe = describe
+        self._serving.describe = describe
 
     def pace_with(self, pace: Pace) -> None:
         """``pace(request, job)`` calls the job of each accepted request, and gives what it returns."""
-        self._pace = pace
+        self._serving.pace = pace
 
     def trace_with(self, tracing: Tracing) -> None:
         """Surround services and tasks, asked and served, with this."""
-        self._tracing = tracing
+        self._tracing = self._serving.tracing = tracing
 
     def paced(self, request: Request, job: Job) -> Any:
         """What the job returns, done in the time that such work takes here."""
-        return job() if self._pace is None else self._pace(request, job)
-
-    def _serve_job(self, request: Request, job: Job) -> Any:
-        if request.kind is Kind.CONTROL:
-            return self.paced(request, job)
-        with self._tracing.serving(
-            request.kind, request.source, request.target, request.channel, request.trace
-        ):
-            return self.paced(request, job)
+        return self._serving.paced(request, job)
 
     def on_event(self, handler: Callable[[Envelope, Callable[[], Any]], None]) -> None:
         """``handler(envelope, decode)`` gets every event; it must not block, and decodes elsewhere."""
@@ -149,32 +105,33 @@ class Mailbox:
     def transport(self) -> Transport:
         return self._transport
 
+    @property
+    def traffic(self) -> Traffic:
+        return self._dispatch.traffic
+
+    @property
+    def lanes(self) -> Lanes:
+        return self._lanes
+
+    @property
+    def unanswered(self) -> list[Pending]:
+        """What was asked and is not answered yet, the oldest first."""
+        return self._outstanding.all()
+
     @contextmanager
     def released(self, endpoint: str) -> Iterator[None]:
         """Nothing here waits for answers on behalf of this endpoint until the block ends: calls fail."""
-        with self._lock:
-            self._released.add(endpoint)
+        self._outstanding.release(endpoint)
         try:
             text = f"{self.name}/{endpoint} was stopped before {{pending}} answered"
             self._fail_all(lambda pending: pending.source[1] == endpoint, text)
             yield
         finally:
-            with self._lock:
-                self._released.discard(endpoint)
+            self._outstanding.hold(endpoint)
 
     def is_released(self, endpoint: str) -> bool:
         """Whether a block of `released` is under way for it."""
-        return endpoint in self._released
-
-    @property
-    def unanswered(self) -> list[Pending]:
-        """What was asked and is not answered yet, the oldest first."""
-        with self._lock:
-            return list(self._pending.values())
-
-    @property
-    def lanes(self) -> Lanes:
-        return self._lanes
+        return self._outstanding.is_released(endpoint)
 
     def start(self) -> None:
         """Join the broker. Raises what :meth:`Transport.start` raises."""
@@ -182,9 +139,9 @@ class Mailbox:
 
     def stop(self) -> None:
         """Leave the broker, after the answers that are on their way; what waits for an answer here fails."""
-        with self._lock:
-            if not self._served.wait_for(lambda: not self._serving, LAST_ANSWERS_S):
-                logger.warning("actor %s leaves with %d requests unanswered", self.name, self._serving)
+        unanswered = self._serving.finish(LAST_ANSWERS_S)
+        if unanswered:
+            logger.warning("actor %s leaves with %d requests unanswered", self.name, unanswered)
         self._transport.stop()
         self._fail_all(lambda pending: True, f"actor {self.name} stopped before {{pending}} answered")
 
@@ -201,7 +158,7 @@ class Mailbox:
         with self._asking(kind, source, [target], channel) as trace:
             if target[0] == self.name:
                 self._count(kind, source, target, channel)
-                return self._admit(Request(kind, source, target, channel, content, trace))()
+                return self._serving.admit(Request(kind, source, target, channel, content, trace))()
             (pending,) = self._post(kind, source, [target], channel, content, trace)
             pending.wait()
             return pending.value()
@@ -219,9 +176,11 @@ class Mailbox:
             return pending
         self._count(Kind.TASK, source, target, channel)
         with self._asking(Kind.TASK, source, [target], channel) as trace:
-            pending = self._new(Kind.TASK, source, target, channel)
-            job = self._admit(Request(Kind.TASK, source, target, channel, content, trace, pending.id, key))
-        self._keep([pending])
+            pending = self._outstanding.new(Kind.TASK, source, target, channel)
+            job = self._serving.admit(
+                Request(Kind.TASK, source, target, channel, content, trace, pending.id, key)
+            )
+        self._outstanding.keep([pending])
         pending.accept()
         self._lanes.submit((source, target), lambda started: self._work_locally(pending, job, started))
         return pending
@@ -260,111 +219,47 @@ class Mailbox:
         trace: str,
         key: str = "",
     ) -> list[Pending]:
-        pendings = [self._new(kind, source, target, channel) for target in targets]
+        pendings = [self._outstanding.new(kind, source, target, channel) for target in targets]
         for target in targets:
             self._count(kind, source, target, channel)
         remote = [pending for pending in pendings if pending.target[0] != self.name]
-        body = self._codec.encode(content) if remote else None
-        self._keep(pendings)
+        body = self._dispatch.encode(content) if remote else None
+        self._outstanding.keep(pendings)
         try:
-            self._watch({pending.target[0] for pending in remote})
+            self._watched.watch({pending.target[0] for pending in remote})
         except MsgConnectionError:
-            with self._lock:
-                for pending in pendings:
-                    self._pending.pop(pending.id, None)
+            for pending in pendings:
+                self._outstanding.take(pending.id)
             raise
         if body is not None:
             envelopes = [
                 Envelope(kind, p.id, source, p.target, channel, trace=trace, key=key) for p in remote
             ]
-            self._send(envelopes, body)
+            self._dispatch.send(envelopes, body)
         for pending in pendings:
             if pending.target[0] == self.name:
                 request = Request(kind, source, pending.target, channel, content, trace, pending.id, key)
                 self._post_locally(pending, request)
         return pendings
 
-    def _new(self, kind: Kind, source: Address, target: Address, channel: str) -> Pending:
-        return Pending(f"{self._life}-{next(self._numbers)}", kind, source, target, channel)
-
-    def _keep(self, pendings: Sequence[Pending]) -> None:
-        with self._lock:
-            released = pendings[0].source[1] in self._released if pendings else False
-            if not released:
-                self._pending.update((pending.id, pending) for pending in pendings)
-        if released:
-            who = "/".join(pendings[0].source)
-            raise MsgConnectionError(f"{who} was stopped, and cannot wait for {pendings[0]} any more")
-
     def tell(self, source: Address, target: Address, channel: str, content: Any) -> None:
         """Send a ``CONTROL`` that wants no answer; an absent actor is only logged."""
-        self._send([Envelope(Kind.CONTROL, "", source, target, channel)], self._codec.encode(content))
+        self._dispatch.send(
+            [Envelope(Kind.CONTROL, "", source, target, channel)], self._dispatch.encode(content)
+        )
 
     def publish(self, source: Address, channel: str, sequence: int, content: Any, stamps: Stamps) -> None:
-        envelope = Envelope(Kind.EVENT, "", source, ("", ""), channel, sequence)
-        body = self._codec.encode(content)
-        self.traffic.count(body.nbytes)
-        self._transport.publish(self._sealed([envelope], body)[0], body, stamps)
+        """Send an event to whoever subscribed. Raises ``EncodeError`` if the content cannot travel."""
+        self._dispatch.publish(source, channel, sequence, content, stamps)
 
     def _count(self, kind: Kind, source: Address, target: Address, channel: str) -> None:
         if kind is not Kind.CONTROL:
             self.traffic.called(source[1], target, channel)
 
-    def _send(self, envelopes: list[Envelope], body: Body) -> None:
-        self.traffic.count(body.nbytes, [envelope.target[0] for envelope in envelopes])
-        self._transport.send(self._sealed(envelopes, body), body)
-
-    def _sealed(self, envelopes: list[Envelope], body: Body) -> list[Envelope]:
-        return self._seals.sealed(envelopes, body) if self._seals is not None and body.pickled else envelopes
-
-    def _opener(self, envelope: Envelope, body: Body) -> Callable[[], Any]:
-        """What decodes the body; nothing may be decoded but through this."""
-        if self._seals is None:
-            return lambda: self._codec.decode(body)
-        return self._seals.opener(self._codec, envelope, body)
-
-    def watch(self, actor: str) -> None:
-        self._watch({actor})
-
     def when_done(self, pending: Pending, callback: Callable[[], Any]) -> None:
         """Run ``callback`` in the pool once ``pending`` is done; in this thread if it is already."""
         if not pending.add_done_callback(callback):
             callback()
-
-    def watched_while(self, wanted: Callable[[str], bool]) -> None:
-        """`unwatch` leaves alone whom ``wanted(actor)`` says that it needs."""
-        self._wanted.append(wanted)
-
-    def unwatch(self, actor: str) -> None:
-        """If the actor is gone, and nobody waits for it, hear of it no more.
-
-        Whoever begins to wait for an actor notes that first and watches it afterwards, so that it is either
-        seen here or watches anew.
-        """
-        with self._watching:
-            if actor not in self._gone:
-                return
-            self._watched.discard(actor)
-            if any(pending.target[0] == actor for pending in self.unanswered) or any(
-                wanted(actor) for wanted in self._wanted
-            ):
-                self._watched.add(actor)
-            else:
-                self._gone.discard(actor)
-                self._transport.unwatch(actor)
-
-    def _watch(self, actors: set[str]) -> None:
-        if actors <= self._watched:
-            return
-        with self._watching:
-            for actor in actors - self._watched:
-                self._transport.watch(actor)
-                self._watched.add(actor)
-
-    # being asked
-
-    def _admit(self, request: Request) -> Job:
-        return partial(self._serve_job, request, self._accept[request.kind](request))
 
     def _post_locally(self, pending: Pending, request: Request) -> None:
         # Admission is the caller's: a handler may reach its own role while that is pausing.
@@ -372,7 +267,7 @@ class Mailbox:
 
         def job(started: Started) -> None:
             try:
-                work = context.run(self._admit, request)
+                work = context.run(self._serving.admit, request)
             except Exception as e:  # noqa: BLE001  # whatever it is, the one who asked waits for it
                 self._finish(pending, pending.fail(e))
                 return
@@ -391,56 +286,23 @@ class Mailbox:
             self._finish(pending, pending.succeed(lambda: value))
 
     def _finish(self, pending: Pending, callbacks: list[Callable[[], Any]]) -> None:
-        with self._lock:
-            self._pending.pop(pending.id, None)
+        self._outstanding.take(pending.id)
         for callback in callbacks:
             callback()
 
-    def _serve_one(self, envelope: Envelope, body: Body, started: Started) -> None:
-        try:
-            self._serve(envelope, body, started)
-        finally:
-            with self._lock:
-                self._serving -= 1
-                if not self._serving:
-                    self._served.notify_all()
+    # whom to watch
 
-    def _serve(self, envelope: Envelope, body: Body, started: Started) -> None:
-        try:
-            content = self._opener(envelope, body)()
-            source, target, channel = envelope.source, envelope.target, envelope.channel
-            request = Request(
-                envelope.kind, source, target, channel, content, envelope.trace, envelope.id, envelope.key
-            )
-            del body, content
-            job = self._admit(request)
-            if envelope.kind is Kind.TASK:
-                self._answer(envelope, Kind.ACCEPTED, Answer.VALUE, None)
-            started()
-            value = job()
-        except NotTakenError as e:
-            logger.info("%s of %s is left to the next process: %s", envelope.channel, envelope.source[0], e)
-            return
-        except BaseException as e:  # noqa: BLE001  # even SystemExit: the one who asked waits for it
-            if not envelope.id:
-                logger.warning("%s from %s failed: %s", envelope.channel, envelope.source[0], e)
-                return
-            self._answer(envelope, Kind.RESULT, Answer.FAILURE, self._describe(e).parts())
-            return
-        if envelope.id:
-            self._answer_value(envelope, value)
+    def watch(self, actor: str) -> None:
+        """Hear of its presence. Raises ``MsgConnectionError`` if the broker refuses."""
+        self._watched.watch({actor})
 
-    def _answer_value(self, envelope: Envelope, value: Any) -> None:
-        try:
-            self._answer(envelope, Kind.RESULT, Answer.VALUE, value)
-        except CodecError as e:
-            text = f"the result of {envelope.target[1]}.{envelope.channel} cannot travel: {e}"
-            failure = Failure(FailureKind.FAILED, text, type(e).__name__, "")
-            self._answer(envelope, Kind.RESULT, Answer.FAILURE, failure.parts())
+    def unwatch(self, actor: str) -> None:
+        """If the actor is gone, and nobody waits for it, hear of it no more."""
+        self._watched.unwatch(actor)
 
-    def _answer(self, to: Envelope, kind: Kind, answer: Answer, content: Any) -> None:
-        envelope = Envelope(kind, to.id, to.target, to.source, to.channel, answer=answer)
-        self._send([envelope], self._codec.encode(content))
+    def watched_while(self, wanted: Callable[[str], bool]) -> None:
+        """`unwatch` leaves alone whom ``wanted(actor)`` says that it needs."""
+        self._watched.while_wanted(wanted)
 
     # what the transport calls; none of it blocks or runs user code
 
@@ -448,20 +310,15 @@ class Mailbox:
         if envelope.kind in _ANSWERS:
             self._take_answer(envelope, body)
         elif envelope.kind is Kind.EVENT:
-            self._on_event(envelope, self._opener(envelope, body))
+            self._on_event(envelope, self._dispatch.opener(envelope, body))
         else:
-            with self._lock:
-                self._serving += 1
-            self._lanes.submit(
-                (envelope.source, envelope.target), lambda started: self._serve_one(envelope, body, started)
-            )
+            self._serving.deliver(envelope, body)
 
     def returned(self, envelope: Envelope, absence: Absence) -> None:
-        if absence is Absence.NOT_BOUND and envelope.id in self._pending:
+        if absence is Absence.NOT_BOUND and envelope.id in self._outstanding:
             self._ask_why(envelope)
             return
-        with self._lock:
-            pending = self._pending.pop(envelope.id, None)
+        pending = self._outstanding.take(envelope.id)
         if pending is None or envelope.kind in _ANSWERS:
             logger.info(
                 "%s %s for %s was dropped: %s",
@@ -475,13 +332,10 @@ class Mailbox:
         """Have the target's actor answer a request that it did not bind: it knows what is missing."""
         envelope = Envelope(Kind.CONTROL, request.id, request.source, (request.target[0], ""), EXPLAIN)
         content = (request.kind.value, request.target[1], request.channel)
-        self._send([envelope], self._codec.encode(content))
+        self._dispatch.send([envelope], self._dispatch.encode(content))
 
     def presence(self, actor: str, state: Presence) -> None:
-        if state is Presence.READY:
-            self._gone.discard(actor)
-        elif actor in self._watched:
-            self._gone.add(actor)
+        self._watched.note(actor, state)
         if state is Presence.DOWN:
             self._fail_all(
                 lambda pending: pending.target[0] == actor and not self._waits_for_return(pending),
@@ -494,20 +348,15 @@ class Mailbox:
         return self._transport.keeps_tasks and pending.kind is Kind.TASK
 
     def _take_answer(self, envelope: Envelope, body: Body) -> None:
-        with self._lock:
-            pending = self._pending.get(envelope.id)
-            if pending is not None and pending.target[0] != envelope.source[0]:
-                pending = None  # only whom we asked may answer
-            elif pending is not None and envelope.kind is Kind.RESULT:
-                del self._pending[envelope.id]
+        pending = self._outstanding.answered(envelope)
         if pending is None:
             logger.info("an answer of %s to an unknown request was dropped", "/".join(envelope.source))
         elif envelope.kind is Kind.ACCEPTED:
             pending.accept()
         elif envelope.answer is Answer.VALUE:
-            self._run_later(pending.succeed(self._opener(envelope, body)))
+            self._run_later(pending.succeed(self._dispatch.opener(envelope, body)))
         else:
-            self._run_later(pending.fail(self._remote_error(self._opener(envelope, body))))
+            self._run_later(pending.fail(self._remote_error(self._dispatch.opener(envelope, body))))
 
     def _remote_error(self, decode: Callable[[], Any]) -> MessagingError:
         try:
@@ -519,11 +368,7 @@ class Mailbox:
         return error
 
     def _fail_all(self, which: Callable[[Pending], bool], text: str) -> None:
-        with self._lock:
-            lost = [pending for pending in self._pending.values() if which(pending)]
-            for pending in lost:
-                del self._pending[pending.id]
-        for pending in lost:
+        for pending in self._outstanding.take_all(which):
             self._run_later(pending.fail(MsgConnectionError(text.format(pending=pending))))
 
     def _run_later(self, callbacks: list[Callable[[], Any]]) -> None:
@@ -540,7 +385,3 @@ _ERRORS: dict[FailureKind, type[InvocationRefusedError | InvocationAbortError | 
 
 def _tell(handler: Callable[[str, Presence], None], actor: str, state: Presence, _: Started) -> None:
     handler(actor, state)
-
-
-def _describe_plainly(error: BaseException) -> Failure:
-    return Failure(FailureKind.FAILED, str(error), type(error).__name__, "")

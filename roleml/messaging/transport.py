@@ -168,8 +168,7 @@ class Transport(ABC):
         The source need not exist. Subscribing again replaces the filters, without a gap.
 
         False where the subscription can only begin once the source has offered the channel, since no other
-        may
-        make it: it does when the source announces ``READY``, or at a further call.
+        may make it: it does when the source announces ``READY``, or at a further call.
         """
 
     @abstractmethod

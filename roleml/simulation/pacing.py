@@ -9,7 +9,7 @@ from typing import Any
 
 from roleml.core.role.naming import to_standardized_name
 from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Job, Request
+from roleml.messaging.serving import Job, Request
 from roleml.simulation.devices import Device
 from roleml.simulation.ranges import drawn
 from roleml.simulation.timeline import Timeline

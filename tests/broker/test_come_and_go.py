@@ -181,7 +181,7 @@ def test_nothing_is_remembered_of_actors_that_have_left(
         wait_until(lambda: hears(guest, emitter))
         host.ctx.relationships.remove_from_relationship("source", at(f"{name}/emitter"))
         visitor.stop()
-        wait_until(lambda: name not in host._mailbox._watched)
+        wait_until(lambda: name not in host._mailbox._watched._actors)
 
     visit("first")
     before = counted(host)

@@ -90,7 +90,7 @@ def test_a_window_is_the_median_of_its_samples() -> None:
 
 def test_the_report_says_what_has_grown_and_what_was_not_empty() -> None:
     windows = [
-        {"memory MiB": 50.0 + n, "threads": 7.0, "queues": 20.0, "table Mailbox._watched": float(n)}
+        {"memory MiB": 50.0 + n, "threads": 7.0, "queues": 20.0, "table Watched._actors": float(n)}
         | {"messages ready": float(n == 30), "table Seen._ids": 100.0 * n, "table Seen._ids[]": 100.0 * n}
         for n in range(60)
     ]
@@ -100,14 +100,14 @@ def test_the_report_says_what_has_grown_and_what_was_not_empty() -> None:
     report.problems = soak.judge(report)
     assert [problem.partition(" by ")[0] for problem in report.problems] == [
         "caller: memory MiB has grown",
-        "caller: table Mailbox._watched has grown",
+        "caller: table Watched._actors has grown",
         "caller: messages ready: 1 in a quiet window",
         "left on the broker: q.forgotten",
     ]
     text = soak.tell(report)
     assert "| caller | memory MiB | 59.0 | 84.0 | 108.0 | 109.0 | 8.0 | NO |" in text
     assert "| caller | queues | 20 | 20 | 20 | 20 | 0 | yes |" in text
-    assert "- caller: table Mailbox._watched has grown" in text
+    assert "- caller: table Watched._actors has grown" in text
 
 
 def test_a_report_is_kept_and_written_into_its_page(tmp_path: Path) -> None:
@@ -134,13 +134,13 @@ def test_a_table_that_grows_anywhere_in_an_actor_is_seen() -> None:
     try:
         actor = actors.start("A")
         before = tables(actor)
-        actor._mailbox._watched |= {f"actor{n}" for n in range(7)}
+        actor._mailbox._watched._actors |= {f"actor{n}" for n in range(7)}
         actor._events._of_a_later_version = {n: [n] for n in range(5)}
         after = tables(actor)
     finally:
         actors.stop()
     grown = {name: count - before.get(name, 0) for name, count in after.items()}
-    assert grown["Mailbox._watched"] == 7
+    assert grown["Watched._actors"] == 7
     assert grown["Events._of_a_later_version"] == 5
     assert grown["Events._of_a_later_version[]"] == 5
 

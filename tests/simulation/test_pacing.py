@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Request
+from roleml.messaging.serving import Request
 from roleml.simulation.devices import Device
 from roleml.simulation.pacing import Pacer
 from roleml.simulation.timeline import Timeline

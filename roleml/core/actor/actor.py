@@ -31,7 +31,8 @@ from roleml.core.status import Status, StatusError, StatusTransferCallbackError,
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Kind
 from roleml.messaging.exceptions import HandshakeError, HandwaveError, MessagingError
-from roleml.messaging.mailbox import EXPLAIN, Job, Mailbox, Pace, Request
+from roleml.messaging.mailbox import EXPLAIN, Mailbox
+from roleml.messaging.serving import Job, Pace, Request
 from roleml.messaging.signing import KEY_VARIABLE, Seals, load_key
 from roleml.messaging.traffic import Sent
 from roleml.messaging.transport import Presence, open_transport

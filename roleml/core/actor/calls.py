@@ -28,8 +28,9 @@ from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import Args, Message, Payloads, TaskInvocation
 from roleml.core.status import ExecutionTicket, StatusError
 from roleml.messaging.envelope import Kind
-from roleml.messaging.mailbox import Job, Mailbox, NotTakenError, Request
+from roleml.messaging.mailbox import Mailbox
 from roleml.messaging.pending import Pending
+from roleml.messaging.serving import Job, NotTakenError, Request
 from roleml.shared.suggestions import did_you_mean
 
 __all__ = ["Calls", "Invocation"]

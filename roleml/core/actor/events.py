@@ -34,7 +34,8 @@ from roleml.core.status import Status, StatusError
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import CodecError, MessagingError, MsgConnectionError
 from roleml.messaging.filters import stamps_of
-from roleml.messaging.mailbox import Mailbox, Request
+from roleml.messaging.mailbox import Mailbox
+from roleml.messaging.serving import Request
 from roleml.messaging.transport import Presence
 from roleml.shared.lanes import Started
 from roleml.shared.suggestions import did_you_mean

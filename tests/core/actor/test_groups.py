@@ -204,7 +204,7 @@ def test_a_shared_message_is_encoded_once(team: Team, monkeypatch: pytest.Monkey
     else:
         expected = 1
     encoded = 0
-    codec = team.actor._mailbox._codec
+    codec = team.actor._mailbox._dispatch._codec
     encode = codec.encode
 
     def counting(value: Any) -> Any:
