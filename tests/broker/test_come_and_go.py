@@ -104,7 +104,7 @@ def test_events_are_heard_again_after_a_connection_was_lost_for_so_long_that_its
         "A", {"reader": reader}, relationships={"source": ["E/emitter"]}, broker=reader_url
     )
     wait_until(lambda: hears(reader, emitter))
-    remote = source._events._sources[(at("E/emitter"), "news")].remote
+    remote = source._events._emitting.sources[(at("E/emitter"), "news")].remote
     proxy.cut()
     if whose == "the source's":
         wait_until(lambda: not subscriber._events._inlets)

@@ -1,58 +1,43 @@
-"""Events: emitting, subscribing, and delivering to handlers.
+"""Events: whom the roles of an actor subscribe to, and what ends a subscription.
 
-A message is emitted under the order lock of its channel: handed by reference to the subscriptions on this
-actor, and published once to the broker if any other actor subscribed. What arrives from the broker is decoded
-once and handed on in the same way. Each subscription has a lane: its handlers start in the order of emission.
+Emitting, and delivering to handlers, have rooms of their own beside this one.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from roleml.core.actor.conditions import parse_conditions
+from roleml.core.actor.delivering import Delivering
+from roleml.core.actor.emitting import Emitting, check_takes_part, origin_of
 from roleml.core.actor.failures import at_caller
 from roleml.core.actor.handled import Handled
 from roleml.core.actor.status import RoleStatusManager
-from roleml.core.actor.subscriptions import ChannelID, Emission, Inlet, Source, Subscription
+from roleml.core.actor.subscriptions import ChannelID, Inlet, Subscription
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.exceptions import (
     ChannelNotFoundError,
     HandlerError,
-    NoSuchEventError,
-    NoSuchRoleError,
     RoleInteractionError,
 )
 from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import Args, EventSubscriptionMode, Message, Payloads
-from roleml.core.status import Status, StatusError
-from roleml.messaging.envelope import Envelope, Kind
-from roleml.messaging.exceptions import CodecError, MessagingError, MsgConnectionError
-from roleml.messaging.filters import stamps_of
+from roleml.core.status import StatusError
+from roleml.messaging.envelope import Kind
+from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.mailbox import Mailbox
 from roleml.messaging.serving import Request
 from roleml.messaging.transport import Presence
-from roleml.shared.lanes import Started
-from roleml.shared.suggestions import did_you_mean
 
 __all__ = ["Events", "Handler"]
 
 logger = logging.getLogger("roleml.managers.event")
 
 Handler = Callable[[RoleInstanceID, Args, Payloads], Any]
-
-
-class _Listener:
-    """A role that may subscribe; before it is ready, its messages are kept here."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.held: list[tuple[Subscription, Emission]] | None = []  # None: ready, deliver at once
 
 
 class Events:
@@ -62,13 +47,11 @@ class Events:
         self._ctx = ctx
         self._mailbox = mailbox
         self._statuses = statuses
-        self._handled = handled
         self._lock = threading.Lock()
-        self._sources: dict[ChannelID, Source] = {}
         self._inlets: dict[ChannelID, Inlet] = {}
-        self._listeners: dict[str, _Listener] = {}
+        self._delivering = Delivering(ctx, mailbox, statuses, handled, self._inlets, self.end)
+        self._emitting = Emitting(ctx, mailbox, statuses, self._delivering)
         self._on_lost: Callable[[str, list[Subscription]], None] = lambda actor, lost: None
-        mailbox.on_event(self._arrive)
         mailbox.on_presence(self._presence)
         mailbox.watched_while(self._concerns)
 
@@ -79,19 +62,12 @@ class Events:
     # a role's life, called by the actor in this order
 
     def add_role(self, name: str, role: Role) -> None:
-        with self._lock:
-            self._listeners[name] = _Listener()
-            for channel in type(role).events:
-                origin = ChannelID(RoleInstanceID(self._ctx.profile.name, name), channel)
-                self._sources[origin] = Source(origin)
+        self._delivering.add_role(name)
+        self._emitting.add_role(name, type(role).events)
 
     def open(self, name: str) -> None:
         """The role is ready: deliver what was kept, in order, and everything later at once."""
-        listener = self._listeners[name]
-        with listener.lock:
-            held, listener.held = listener.held or [], None
-            for subscription, emission in held:
-                self._schedule(subscription, emission)
+        self._delivering.open(name)
 
     def remove_role(self, name: str, *, leaving: bool = False) -> None:
         """End the subscriptions of the role and to it, and tell the other actors concerned.
@@ -100,9 +76,9 @@ class Events:
         has for it goes at once.
         """
         me = RoleInstanceID(self._ctx.profile.name, name)
+        self._delivering.remove_role(name)
+        sources = self._emitting.remove_role(name)
         with self._lock:
-            self._listeners.pop(name, None)
-            sources = [self._sources.pop(origin) for origin in list(self._sources) if origin.source == me]
             inlets = list(self._inlets.items())
         for origin, inlet in inlets:
             ending = inlet.all() if origin.source == me else inlet.of(name)
@@ -116,7 +92,7 @@ class Events:
 
     def has_channel(self, instance: RoleInstanceID, channel_name: str) -> bool:
         """Whether that role of this actor has such an event."""
-        return ChannelID(instance, channel_name) in self._sources
+        return ChannelID(instance, channel_name) in self._emitting.sources
 
     def subscriptions(self) -> list[Subscription]:
         """Those of the roles here that their sources have accepted, and that go on."""
@@ -127,53 +103,15 @@ class Events:
     def is_heard(self, name: str, channel_name: str) -> bool:
         """Whether anybody, here or elsewhere, is subscribed to that event of a role here."""
         origin = ChannelID(RoleInstanceID(self._ctx.profile.name, name), channel_name)
-        source = self._sources.get(origin)
+        source = self._emitting.sources.get(origin)
         return source is not None and (bool(source.remote) or origin in self._inlets)
 
     def emitted(self, name: str) -> dict[str, int]:
         """How many messages each channel of a role has emitted."""
-        return {
-            origin.channel: source.sequence
-            for origin, source in list(self._sources.items())
-            if origin.source.instance_name == name
-        }
-
-    # emitting
+        return self._emitting.emitted(name)
 
     def emit(self, name: str, channel_name: str, message: Message) -> None:
-        me, channel = RoleInstanceID(self._ctx.profile.name, name), to_standardized_name(channel_name)
-        try:
-            ticket = self._statuses.ctrl(name).acquire_execution()
-        except (StatusError, NoSuchRoleError) as e:
-            raise HandlerError(f"{me} cannot emit {channel!r}: {e}") from e
-        with ticket:
-            source = self._sources.get(ChannelID(me, channel))
-            if source is None:
-                known = [origin.channel for origin in self._sources if origin.source == me]
-                raise NoSuchEventError(f"{me} has no event named {channel!r}{did_you_mean(channel, known)}")
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("emitting %s with args %s", source.origin, dict(message.args))
-            with source.order:
-                emission = source.next(message)
-                self._fan_out(emission)
-                if source.remote:
-                    self._publish(emission)
-
-    def _publish(self, emission: Emission) -> None:
-        origin = emission.origin
-        try:
-            self._mailbox.publish(
-                origin.source,
-                origin.channel,
-                emission.sequence,
-                emission.message,
-                stamps_of(emission.message.args),
-            )
-        except CodecError as e:
-            # An undeliverable event is the emitter's to know, but not to handle: log it as an error.
-            logger.error("%s was not sent to other actors: %s", origin, e)
-        except MessagingError as e:
-            logger.info("%s was not sent to other actors: %s", origin, e)
+        self._emitting.emit(name, channel_name, message)
 
     # subscribing
 
@@ -192,8 +130,8 @@ class Events:
             raise ValueError(f"unknown subscription mode {mode!r}; it is 'once' or 'forever'")
         origin = _channel_of(target, channel_name)
         subscription = Subscription(name, origin, tag, handler, parse_conditions(conditions), mode)
-        self._check_open(name)
-        listener = self._listeners.get(name)
+        check_takes_part(self._statuses, name)
+        listener = self._delivering.listener(name)
         known = self._enlist(subscription)
         if known is not None:
             return known
@@ -202,11 +140,11 @@ class Events:
         except Exception:
             self._end(origin, [subscription], tell=False)
             raise
-        if self._listeners.get(name) is not listener:  # the role ended, and did not see this one
+        if self._delivering.listener(name) is not listener:  # the role ended, and did not see this one
             self._end(origin, [subscription])
             raise StatusError(f"role {name!r} ended while it subscribed to {origin}")
         for emission in subscription.begin(since):
-            self._deliver(subscription, emission)
+            self._delivering.deliver(subscription, emission)
         return subscription
 
     def unsubscribe(self, name: str, target: RoleInstanceID, channel_name: str) -> None:
@@ -216,7 +154,7 @@ class Events:
             subscriptions = inlet.of(name) if inlet is not None else []
             if not subscriptions:
                 raise RuntimeError(f"role {name!r} is not subscribed to {origin}")
-            source = self._sources.get(origin)
+            source = self._emitting.sources.get(origin)
             if source is None:
                 self._end(origin, subscriptions)
             else:
@@ -226,21 +164,6 @@ class Events:
     def end(self, subscription: Subscription) -> None:
         """End one subscription; one that has ended already is fine."""
         self._end(subscription.origin, [subscription])
-
-    def _check_open(self, name: str) -> None:
-        """Whether a role of this actor takes part in events, as it is now.
-
-        To hold its status still would be safer, and a dead end: two roles that subscribe to each other while
-        both are starting would wait for each other. Whoever asks looks again afterwards.
-
-        Raises:
-            NoSuchRoleError, StatusError: it does not.
-        """
-        status = self._statuses.ctrl(name).status
-        if status not in Status.DECLARED_COMPATIBLE | Status.RESUMING:
-            raise StatusError(
-                f"role {name!r} is {status.name}: it can neither subscribe nor be subscribed to"
-            )
 
     def _enlist(self, subscription: Subscription) -> Subscription | None:
         while True:
@@ -253,10 +176,10 @@ class Events:
     def _register(self, name: str, origin: ChannelID) -> int:
         """Make the source know of this actor; returns how many messages it had emitted by then."""
         if origin.source.actor_name == self._ctx.profile.name:
-            source = self._open_source(origin)
+            source = self._emitting.open_source(origin)
             with source.order:
                 sequence = source.sequence
-            self._check_still_there(source)
+            self._emitting.check_still_there(source)
             return sequence
         me = RoleInstanceID(self._ctx.profile.name, name)
         target, content = (origin.source.actor_name, ""), (tuple(origin.source), origin.channel)
@@ -291,26 +214,6 @@ class Events:
     def _ask(self, inlet: Inlet, origin: ChannelID) -> bool:
         inlet.asked = inlet.filters()
         return self._mailbox.transport.subscribe(origin.source, origin.channel, inlet.asked)
-
-    def _open_source(self, origin: ChannelID) -> Source:
-        """A channel of this actor that may be subscribed to.
-
-        Raises:
-            NoSuchRoleError, StatusError, ChannelNotFoundError: it may not.
-        """
-        self._check_open(origin.source.instance_name)
-        source = self._sources.get(origin)
-        if source is None:
-            known = [each.channel for each in self._sources if each.source == origin.source]
-            raise ChannelNotFoundError(
-                f"{origin.source} has no event named {origin.channel!r}{did_you_mean(origin.channel, known)}"
-            )
-        return source
-
-    def _check_still_there(self, source: Source) -> None:
-        """Raise ``StatusError`` if the source ended while it was subscribed to: nobody else would tell."""
-        if self._sources.get(source.origin) is not source:
-            raise StatusError(f"{source.origin.source} ended while it was subscribed to")
 
     def _end(
         self,
@@ -350,25 +253,10 @@ class Events:
 
     def controls(self) -> dict[str, Callable[[Request], Any]]:
         """What other actors may ask about events: name -> function of the request."""
-        return {"subscribe": self._asked_to_subscribe, "unsubscribe": self._asked_to_unsubscribe,
-                "discontinue": self._told_to_discontinue}  # fmt: skip
-
-    def _asked_to_subscribe(self, request: Request) -> int:
-        origin, subscriber = _origin_of(request), RoleInstanceID(*request.source)
-        source = self._open_source(origin)
-        self._mailbox.transport.offer(origin.source.instance_name, origin.channel)
-        sequence = source.add_remote(subscriber)
-        self._mailbox.watch(subscriber.actor_name)
-        self._check_still_there(source)
-        return sequence
-
-    def _asked_to_unsubscribe(self, request: Request) -> None:
-        source = self._sources.get(_origin_of(request))
-        if source is not None:
-            source.drop_remote(RoleInstanceID(*request.source))
+        return {**self._emitting.controls(), "discontinue": self._told_to_discontinue}
 
     def _told_to_discontinue(self, request: Request) -> None:
-        origin = _origin_of(request)
+        origin = origin_of(request)
         if origin.source == tuple(request.source):  # only the source itself may end its channel
             inlet = self._inlets.get(origin)
             if inlet is not None:
@@ -387,7 +275,7 @@ class Events:
         with self._lock:
             if any(origin.source.actor_name == actor for origin in self._inlets):
                 return True
-            return any(actor in source.remote for source in self._sources.values())
+        return self._emitting.is_heard_elsewhere(actor)
 
     def _ask_again(self, actor: str) -> None:
         """Make sure that sources know of this actor: those of an actor that is back, or all of them.
@@ -416,8 +304,7 @@ class Events:
                     subscription.go_on(since)
 
     def _forget_actor(self, actor: str) -> None:
-        for source in list(self._sources.values()):
-            source.drop_actor(actor)
+        self._emitting.forget_actor(actor)
         with self._lock:
             origins = [origin for origin in self._inlets if origin.source.actor_name == actor]
         self._lose(actor, origins)
@@ -433,68 +320,6 @@ class Events:
             self._end(origin, subscriptions, tell=False)
         self._on_lost(actor, lost)
 
-    # delivering
-
-    def _arrive(self, envelope: Envelope, decode: Callable[[], Any]) -> None:
-        origin = ChannelID(RoleInstanceID(*envelope.source), envelope.channel)
-
-        def job(_: Started) -> None:
-            try:
-                args, payloads = decode()
-                if not (isinstance(args, Mapping) and isinstance(payloads, Mapping)):
-                    raise TypeError("it is not a pair of args and payloads")
-                message = Message(args, payloads)
-            except (CodecError, TypeError, ValueError) as e:
-                logger.error("a message of %s cannot be read and was dropped: %s", origin, e)
-                return
-            self._fan_out(Emission(origin, envelope.sequence, message))
-
-        self._mailbox.lanes.submit(("event", origin), job)
-
-    def _fan_out(self, emission: Emission) -> None:
-        inlet = self._inlets.get(emission.origin)
-        if inlet is None:
-            logger.debug("nobody here listens to %s any more", emission.origin)
-            return
-        for subscription in inlet.all():
-            if subscription.take(emission):
-                self._deliver(subscription, emission)
-
-    def _deliver(self, subscription: Subscription, emission: Emission) -> None:
-        if subscription.ended:  # it took its one message; the source need not hear that in this thread
-            self._mailbox.lanes.submit(("end", subscription.origin), lambda _: self.end(subscription))
-        listener = self._listeners.get(subscription.subscriber)
-        if listener is None:
-            return
-        with listener.lock:
-            if listener.held is not None:
-                listener.held.append((subscription, emission))
-            else:
-                self._schedule(subscription, emission)
-
-    def _schedule(self, subscription: Subscription, emission: Emission) -> None:
-        lane = ("event", subscription.origin, subscription.subscriber, subscription.tag)
-        self._mailbox.lanes.submit(lane, lambda started: self._handle(subscription, emission, started))
-
-    def _handle(self, subscription: Subscription, emission: Emission, started: Started) -> None:
-        try:
-            ticket = self._statuses.ctrl(subscription.subscriber).acquire_execution()
-        except (StatusError, NoSuchRoleError):
-            return  # the subscriber is ending
-        started()
-        origin, message = emission.origin, emission.message
-        work = partial(subscription.handler, origin.source, message.args, message.payloads)
-        target = (self._ctx.profile.name, subscription.subscriber)
-        with ticket, self._ctx.activate():
-            began_s = time.perf_counter()
-            try:
-                self._mailbox.paced(Request(Kind.EVENT, origin.source, target, origin.channel, message), work)
-                self._handled.done(subscription.subscriber, origin.channel, began_s)
-            except Exception as e:
-                where = f"{RoleInstanceID(*target)} on {origin}"
-                self._handled.failed(subscription.subscriber, where, e)
-                logger.exception("role %s failed to handle %s", subscription.subscriber, origin)
-
 
 def _channel_of(target: object, channel_name: str) -> ChannelID:
     if not isinstance(target, tuple) or len(target) != 2:
@@ -503,13 +328,3 @@ def _channel_of(target: object, channel_name: str) -> ChannelID:
             "subscribe to all members of a relationship"
         )
     return ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
-
-
-def _origin_of(request: Request) -> ChannelID:
-    try:
-        (actor, role), channel = request.content
-        return ChannelID(RoleInstanceID(actor, role), channel)
-    except (TypeError, ValueError) as e:
-        raise HandlerError(
-            f"{request.channel!r} needs ((actor, role), channel), not {request.content!r}"
-        ) from e

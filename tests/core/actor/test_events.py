@@ -469,7 +469,7 @@ def test_after_unsubscribing_nothing_arrives(probe: Probe, emitter: Emitter) -> 
     probe.unsubscribe(SOURCE, "news")
     emitter.news.emit({"n": 1})
     nothing_more(probe, emitter)
-    assert not actor_of(emitter)._events._sources[(SOURCE, "news")].remote
+    assert not actor_of(emitter)._events._emitting.sources[(SOURCE, "news")].remote
 
 
 def test_what_is_not_subscribed_cannot_be_unsubscribed(probe: Probe) -> None:
@@ -545,7 +545,7 @@ def test_once_takes_one_matching_message(probe: Probe, emitter: Emitter) -> None
         emitter.news.emit({"n": n})
     assert probe.next_args() == {"n": 2}
     nothing_more(probe, emitter)
-    wait_until(lambda: not actor_of(emitter)._events._sources[(SOURCE, "news")].remote)
+    wait_until(lambda: not actor_of(emitter)._events._emitting.sources[(SOURCE, "news")].remote)
     wait_until(lambda: (SOURCE, "news") not in actor_of(probe)._events._inlets)
 
 
@@ -766,7 +766,7 @@ def test_a_subscriber_that_ends_is_forgotten_by_its_sources(actors: Actors, emit
         probe.subscribe(SOURCE, "news", probe.note)
     source.stop_role("near")
     actor.stop_role("far")
-    remote = source._events._sources[(SOURCE, "news")].remote
+    remote = source._events._emitting.sources[(SOURCE, "news")].remote
     wait_until(lambda: remote == {"P": {"other"}})
     emitter.news.emit({"n": 1})
     assert other.next_args() == {"n": 1}

@@ -434,7 +434,7 @@ def test_a_source_that_has_forgotten_its_subscriber_is_asked_again_when_it_is_re
     reader, emitter = Reader(), Emitter()
     source = actors.start("E", {"emitter": emitter})
     actors.start("A", {"reader": reader}, relationships={"emitter": ["E/emitter"]})
-    forgetful = source._events._sources[(at("E/emitter"), "news")]
+    forgetful = source._events._emitting.sources[(at("E/emitter"), "news")]
     forgetful.sequence = 10
     forgetful.drop_actor("A")
     source._mailbox.transport.announce(Presence.READY)
@@ -447,7 +447,7 @@ def test_a_successor_of_a_source_counts_from_the_beginning(actors: Actors) -> No
     reader, emitter = Reader(), Emitter()
     source = actors.start("E", {"emitter": emitter})
     actors.start("A", {"reader": reader}, relationships={"emitter": ["E/emitter"]})
-    forgetful = source._events._sources[(at("E/emitter"), "news")]
+    forgetful = source._events._emitting.sources[(at("E/emitter"), "news")]
     (subscription,) = reader.base._events._inlets[(at("E/emitter"), "news")].all()
     subscription.begin(1000)  # as it would be after so many events of the other one
     source._mailbox.transport.announce(Presence.READY)
@@ -487,7 +487,7 @@ def test_a_lost_subscriber_is_forgotten_by_its_source(actors: Actors) -> None:
     emitter = Emitter()
     source = actors.start("E", {"emitter": emitter})
     lost = actors.start("A", {"reader": Reader()}, relationships={"emitter": ["E/emitter"]})
-    remote = source._events._sources[(at("E/emitter"), "news")].remote
+    remote = source._events._emitting.sources[(at("E/emitter"), "news")].remote
     assert remote == {"A": {"reader"}}
     lost._mailbox.transport.stop()
     wait_until(lambda: remote == {})

@@ -347,7 +347,7 @@ def test_within_one_role_things_end_in_order(actors: Actors) -> None:
     actor.stop_role("ordered")
     assert diary.entries == ["stop", "run returns, FINALIZING", "channels: True", "destruct thing"]
     assert not actor._calls._roles.get("ordered")
-    assert not actor._events._sources.get((at("A/ordered"), "news"))
+    assert not actor._events._emitting.sources.get((at("A/ordered"), "news"))
 
 
 # stopping actors
