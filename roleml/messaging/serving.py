@@ -59,8 +59,9 @@ class Serving:
         self.describe: Describe = _describe_plainly
         self.pace: Pace | None = None
         self.tracing: Tracing = NoTracing()
-        self._answered = threading.Condition()
+        self._lock = threading.Lock()
         self._unanswered = 0
+        self._finished: threading.Event | None = None  # while somebody waits for it
 
     def admit(self, request: Request) -> Job:
         """What does the work, or raises what speaks against it."""
@@ -72,15 +73,17 @@ class Serving:
 
     def deliver(self, envelope: Envelope, body: Body) -> None:
         """Serve a request of another actor, in a thread of the pool and in its turn."""
-        with self._answered:
+        with self._lock:
             self._unanswered += 1
         self._lanes.submit((envelope.source, envelope.target), partial(self._serve_one, envelope, [body]))
 
     def finish(self, timeout_s: float) -> int:
         """Wait until all is answered that was delivered; how much is not, after ``timeout_s`` seconds."""
-        with self._answered:
-            self._answered.wait_for(lambda: not self._unanswered, timeout_s)
-            return self._unanswered
+        with self._lock:
+            finished = self._finished = threading.Event()
+            if not self._unanswered:
+                return 0
+        return 0 if finished.wait(timeout_s) else self._unanswered
 
     def _work(self, request: Request, job: Job) -> Any:
         if request.kind is Kind.CONTROL:
@@ -94,10 +97,11 @@ class Serving:
         try:
             self._serve(envelope, held, started)
         finally:
-            with self._answered:
+            with self._lock:
                 self._unanswered -= 1
-                if not self._unanswered:
-                    self._answered.notify_all()
+                finished = None if self._unanswered else self._finished
+            if finished is not None:
+                finished.set()
 
     def _serve(self, envelope: Envelope, held: list[Body], started: Started) -> None:
         try:

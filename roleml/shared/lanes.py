@@ -44,12 +44,13 @@ class Lanes:
 
     A job is called as ``job(started)``. It calls ``started()`` when the next one of its lane may start; a job
     that never does, holds its lane until it returns. The next one starts as soon as this one returns, or is
-    at its work for ``OVERLAP_AFTER_S``. Lanes of different keys are independent. A lane exists only while it
+    at its work for ``overlap_after_s``. Lanes of different keys are independent. A lane exists only while it
     has jobs. An exception that escapes a job ends up with the pool, and the lane goes on.
     """
 
-    def __init__(self, pool: ElasticPool) -> None:
+    def __init__(self, pool: ElasticPool, *, overlap_after_s: float = OVERLAP_AFTER_S) -> None:
         self._pool = pool
+        self._overlap_after_s = overlap_after_s
         self._lock = threading.Lock()
         self._lanes: dict[Hashable, _Lane] = {}
 
@@ -116,7 +117,7 @@ class Lanes:
         while True:
             with self._lock:
                 since = lane.at_work_since
-                left_s = 0.0 if since is None else since + OVERLAP_AFTER_S - time.monotonic()
+                left_s = 0.0 if since is None else since + self._overlap_after_s - time.monotonic()
                 if since is None or not lane.waiting:
                     lane.standby = False
                     return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +29,7 @@ class ObservableTable(Generic[Listener]):
         self._lock = threading.RLock()
         self._depth = 0
         self._listeners: tuple[Listener, ...] = ()
-        self._notices: deque[tuple[Listener, tuple[Any, ...]]] = deque()
+        self._notices: list[tuple[Listener, tuple[Any, ...]]] = []
         self._telling = threading.Lock()
 
     def add_listener(self, listener: Listener) -> None:
@@ -65,7 +64,7 @@ class ObservableTable(Generic[Listener]):
         while self._notices and self._telling.acquire(blocking=False):
             try:
                 while self._notices:
-                    listener, what = self._notices.popleft()
+                    listener, what = self._notices.pop(0)
                     if listener in self._listeners:
                         self._call(listener, what)
             finally:
