@@ -214,6 +214,51 @@ def test_a_single_actor_may_name_actors_of_other_files(folder: Path) -> None:
     assert not findings.warnings
 
 
+def test_presets_count_as_implementations_of_the_actor_that_has_them(folder: Path) -> None:
+    role = "roles: {trainer: {class: MODULE.Trainer, options: {share: 1}}}"
+    preset = "element_preset:\n      MODULE.Trainer: {elements: {model: {class: builtins.dict}}}"
+    text = f"profiles:\n  - name: a\n    {role}\n    {preset}\n  - name: b\n    {role}\n"
+    (error,) = check_file(write(folder, text)).errors
+    assert (error.text, error.mark and error.mark.line) == (
+        "the element 'model' of role class Trainer has no implementation",
+        7,
+    )
+
+
+NAMED_WRONGLY = """\
+name: a
+element_preset:
+  MODULE.Trainr: {elements: {}}
+  MODULE.Trainer:
+    elements:
+      modl: {class: builtins.dict}
+roles:
+  trainer: {class: MODULE.Trainer, options: {share: 1}, impl: {model: {class: builtins.dict}}}
+messaging_component: MODULE.NoRole
+relationships: {others: [3, null, 'a b/c']}
+"""
+
+
+def test_all_that_an_actor_names_is_looked_up(folder: Path) -> None:
+    findings = check_file(write(folder, NAMED_WRONGLY))
+    found = {(each.mark.line, each.text) for each in findings.errors if each.mark}
+    for line, text in [
+        (3, "did you mean 'Trainer'?"),
+        (6, "unknown element 'modl' of role class Trainer; did you mean 'model'?"),
+        (10, "actor name 'a b' is not valid"),
+    ]:
+        assert any(at == line and text in told for at, told in found), found
+    components = check_file(write(folder, "name: a\nmessaging_component: MODULE.NoRole\n"))
+    assert [each.mark and each.mark.line for each in components.errors] == [2]
+
+
+@pytest.mark.parametrize("members", ["[3]", "[null]"])
+def test_one_mistake_is_told_once(folder: Path, members: str) -> None:
+    text = f"name: a\nroles: {{x: null}}\nrelationships: {{others: {members}}}\n"
+    errors = [each for severity, each in check_file(write(folder, text)).sorted()]
+    assert [each.path for each in errors] == [("roles", "x"), ("relationships", "others", 0)]
+
+
 def test_several_files_are_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [write(folder, RIGHT, "one.yaml"), write(folder, "name: 'a b'", "two.yaml")]
     assert main(["check", *names]) == 1

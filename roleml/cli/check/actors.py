@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from roleml.cli.check.findings import Code, Findings, problems_of
 from roleml.cli.check.fitting import ActorView, Check, Member, items, listed
 from roleml.core.builders.actor import ActorBuilder
+from roleml.core.builders.components import COMPONENT_KEYS, find_component
 from roleml.core.builders.errors import Problems
+from roleml.core.builders.role import RoleBuilder
 from roleml.core.builders.spec import ACTOR
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ class ActorsCheck(Check):
     def _add(self, config: Any, path: KeyPath) -> None:
         problems = Problems(self.marks)
         ACTOR.check(config, path, problems)
+        role_builder = RoleBuilder.apart()  # presets belong to the process of the actor, which this is not
+        if isinstance(config, Mapping) and not len(problems):
+            for key in COMPONENT_KEYS:
+                find_component(config.get(key), key, problems, within=path)
+        for role_cls, preset in items(config.get("element_preset") if isinstance(config, Mapping) else None):
+            role_builder.add_preset(role_cls, preset, (*path, "element_preset", role_cls), problems)
         self.findings.errors.extend(problems_of(problems))
         if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
             return
@@ -47,16 +55,18 @@ class ActorsCheck(Check):
             return
         actor = self.actors[name] = ActorView(name, path)
         for role_name, spec in items(config.get("roles")):
-            actor.roles[role_name] = self.role(role_name, spec, (*path, "roles", role_name))
+            actor.roles[role_name] = self.role(role_name, spec, (*path, "roles", role_name), role_builder)
         for relationship, members in items(config.get("relationships")):
             at = (*path, "relationships", relationship)
             builder = ActorBuilder()
             several = [members] if isinstance(members, str) else listed(members)
             for i, text in enumerate(several):
+                if not isinstance(text, str):
+                    continue  # reported with the form
                 where = at if isinstance(members, str) else (*at, i)
                 try:
                     instance = builder._parse_instance_name(text, name)
-                except (ValueError, TypeError, AttributeError) as e:
+                except ValueError as e:
                     self.error(where, str(e), Code.FORM, at_value=True)
                 else:
                     actor.relationships.setdefault(relationship, []).append(Member(instance, where))

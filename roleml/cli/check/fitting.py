@@ -75,11 +75,13 @@ class Check:
         mark = self.marks.value(path) if at_value else self.marks.key(path)
         return Problem(path, text, ConfigError, mark, code=code.value)
 
-    def role(self, name: str, spec: Any, path: KeyPath) -> Hosted:
+    def role(
+        self, name: str, spec: Any, path: KeyPath, builder_cls: type[RoleBuilder] = RoleBuilder
+    ) -> Hosted:
         """Import a role's class and check what is said of it."""
         problems = Problems(self.marks)
         try:
-            builder = RoleBuilder(name, spec, marks=self.marks, path=path)
+            builder = builder_cls(name, spec, marks=self.marks, path=path)
             builder.resolve(problems)
             problems.raise_if_any()
         except ConfigError as e:

@@ -18,7 +18,7 @@ from roleml.core.builders.errors import ConfigError, Problems
 from roleml.core.builders.role import RoleBuilder, install_role
 from roleml.core.builders.schema import Record
 from roleml.core.builders.spec import ACTOR, ActorBootstrapSpec, RoleDescriptor, snapshot
-from roleml.core.context import ActorProfile, Context, RoleInstanceID
+from roleml.core.context import ActorProfile, Context, RoleInstanceID, check_name
 from roleml.core.logs import LogConsoleType, configure_logging
 from roleml.messaging.exceptions import MsgConnectionError
 
@@ -233,7 +233,9 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         actor_name, slash, instance_name = text.partition("/")
         if not slash or not instance_name or "/" in instance_name:
             raise ValueError(f"{text!r} is not a role instance: it should read 'actor/role', or '/role'")
-        return RoleInstanceID(actor_name or own_name, instance_name)
+        if actor_name:
+            check_name("actor", actor_name)
+        return RoleInstanceID(actor_name or own_name, check_name("role", instance_name))
 
     def _build_messaging(self, ctx: Context, logger: logging.Logger) -> None:
         """Decide on the broker and on group calls (`artifacts.broker`, `artifacts.collective`)."""
@@ -352,5 +354,5 @@ class ActorBuilder(BaseActorBuilder[Actor]):
     def _parse_instance_name(self, text: str, own_name: str) -> RoleInstanceID:
         """As in the base class; a bare `actor` is its native role."""
         if text and "/" not in text:
-            return RoleInstanceID(text, "actor")
+            return RoleInstanceID(check_name("actor", text), "actor")
         return super()._parse_instance_name(text, own_name)

@@ -13,7 +13,14 @@ from roleml.core.builders.resolve import MISSING, resolve
 if TYPE_CHECKING:
     from roleml.shared.yml import KeyPath
 
-__all__ = ["Component", "GroupMode", "find_component", "group_mode", "messaging_is_disabled"]
+__all__ = [
+    "COMPONENT_KEYS",
+    "Component",
+    "GroupMode",
+    "find_component",
+    "group_mode",
+    "messaging_is_disabled",
+]
 
 GroupMode = Literal["parallel", "sequential", "disabled"]
 
@@ -27,6 +34,8 @@ _KINDS = {
     "collective_implementor": ("collective",),
 }
 
+COMPONENT_KEYS = tuple(_KINDS)
+
 _lock = threading.Lock()
 _announced: set[str] = set()
 
@@ -38,11 +47,13 @@ class Component(NamedTuple):
     mode: str | None
 
 
-def find_component(value: Any, key: str, problems: Problems) -> Component | None:
-    """The component that the configuration names under `key`, None if it names none or a wrong one."""
+def find_component(value: Any, key: str, problems: Problems, *, within: KeyPath = ()) -> Component | None:
+    """The component that the configuration at `within` names under `key`, None if it names none or a wrong
+    one.
+    """
     if value is None:
         return None
-    path: KeyPath = (key, "type") if isinstance(value, Mapping) else (key,)
+    path: KeyPath = (*within, key, "type") if isinstance(value, Mapping) else (*within, key)
     target = value["type"] if isinstance(value, Mapping) else value
     cls = resolve(target, path, problems)
     if cls is MISSING:

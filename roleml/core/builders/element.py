@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from roleml.core.builders.arguments import check_arguments
 from roleml.core.builders.errors import ConfigError, Problems, WrongTypeError
 from roleml.core.builders.resolve import MISSING, resolve
 from roleml.core.builders.spec import (
@@ -171,11 +172,27 @@ def _parse_constructor(value: Any, path: KeyPath, problems: Problems) -> Any:
     factory = _parse_function(value["type"], (*path, "type"), problems)
     if factory is MISSING:
         return MISSING
+    before = len(problems)
+    options = value.get("options") or {}
+    name = getattr(factory, "__qualname__", None) or repr(factory)
+    check_arguments(
+        factory,
+        options,
+        (*path, "options"),
+        problems,
+        of=name,
+        needed_at=None if options else path,
+    )
+    if len(problems) > before:
+        return MISSING
     try:
         return load({**value, "type": factory}, Callable)
     except TypeError as error:
         problems.add(path, str(error), WrongTypeError, cause=error)
-        return MISSING
+    except Exception as error:  # noqa: BLE001  # the factory's own code: one failure must not hide other problems
+        text = f"{name} failed with {type(error).__name__}: {error}"
+        problems.add(path, text, ConfigError, cause=error)
+    return MISSING
 
 
 def _parse_function(value: Any, path: KeyPath, problems: Problems) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from roleml.core.actor.actor import BaseActor
+from roleml.core.builders.arguments import check_arguments
 from roleml.core.builders.element import parse_element_impl
 from roleml.core.builders.errors import (
     Problems,
@@ -16,9 +17,9 @@ from roleml.core.builders.errors import (
     WrongTypeError,
 )
 from roleml.core.builders.resolve import MISSING, resolve
-from roleml.core.builders.spec import PRESET, ROLE, ElementPresetSpec, RoleDescriptor, snapshot
+from roleml.core.builders.spec import PRESET, ROLE_OR_CLASS, ElementPresetSpec, RoleDescriptor, snapshot
 from roleml.core.role.base import Role
-from roleml.core.role.elements import Element, ElementImplementation
+from roleml.core.role.elements import ConstructStrategy, Element, ElementImplementation
 from roleml.core.role.naming import to_standardized_name
 from roleml.shared.suggestions import did_you_mean
 from roleml.shared.types import is_instance, is_subclass, type_name
@@ -42,28 +43,32 @@ class _Presets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._elements: dict[type[Role], dict[str, Any]] = {}
+        self._elements: dict[type[Role], dict[str, tuple[Any, KeyPath]]] = {}
         self._on_conflict: dict[type[Role], str] = {}
 
-    def update(self, cls: type[Role], elements: Mapping[str, Any], on_conflict: str | None) -> None:
-        new = {to_standardized_name(name): snapshot(spec) for name, spec in elements.items()}
+    def update(
+        self, cls: type[Role], elements: Mapping[str, Any], on_conflict: str | None, path: KeyPath
+    ) -> None:
+        place = path or ("element_preset", cls)
+        new = {
+            to_standardized_name(name): (snapshot(spec), (*place, "elements", name))
+            for name, spec in elements.items()
+        }
         with self._lock:
             self._elements.setdefault(cls, {}).update(new)
             if on_conflict is not None:
                 self._on_conflict[cls] = on_conflict.lower()
 
-    def find(self, cls: type[Role]) -> ElementPresetSpec | None:
+    def find(self, cls: type[Role]) -> tuple[dict[str, tuple[Any, KeyPath]], str] | None:
+        """Element names to specs and where they stand, and what is done on conflict."""
         with self._lock:
             found: type[Any] | None = cls
             while found is not None and found not in self._elements:
                 found = next((base for base in found.__bases__ if issubclass(base, Role)), None)
             if found is None:
                 return None
-            elements = self._elements[found]
-            return {
-                "elements": snapshot(elements),
-                "on_conflict": self._on_conflict.get(found, "override"),
-            }
+            elements = {name: (snapshot(spec), path) for name, (spec, path) in self._elements[found].items()}
+            return elements, self._on_conflict.get(found, "override")
 
     def clear(self) -> None:
         with self._lock:
@@ -97,7 +102,7 @@ class RoleBuilder:
         given: Any = snapshot(spec) if isinstance(spec, Mapping) else {"class": spec}
         self._class_path = (*self._path, "class") if isinstance(spec, Mapping) else self._path
         problems = Problems(marks)
-        ROLE.check(given, self._path, problems)
+        ROLE_OR_CLASS.check(spec, self._path, problems)
         problems.raise_if_any()
         self.config = RoleConfig(given["class"], given.get("options") or {}, given.get("impl") or {})
         self.role: Role | None = None
@@ -132,7 +137,9 @@ class RoleBuilder:
             if impl is not None:
                 impls[element_name] = impl
                 if element_name in cls.elements:
-                    _check_type(getattr(cls, cls.elements[element_name]), impl, path, problems)
+                    declaration = getattr(cls, cls.elements[element_name])
+                    _check_type(declaration, impl, path, problems)
+                    _check_construction(declaration, impl, path, problems)
         if len(problems) == before:
             self._cls, self.impls = cls, impls
 
@@ -206,17 +213,26 @@ class RoleBuilder:
             text = f"{role_cls!r} is not a role class, so it has no elements"
             problems.add(path, text, WrongTypeError)
         if len(problems) == before:
-            cls._presets.update(found, spec.get("elements") or {}, spec.get("on_conflict"))
+            cls._presets.update(found, spec.get("elements") or {}, spec.get("on_conflict"), path)
 
     @classmethod
     def find_element_preset(cls, role_cls: type[Role]) -> ElementPresetSpec | None:
         """A copy of the preset of this class, else of the nearest of its first role bases that has one."""
-        return cls._presets.find(role_cls)
+        found = cls._presets.find(role_cls)
+        if found is None:
+            return None
+        elements, on_conflict = found
+        return {"elements": {name: spec for name, (spec, _) in elements.items()}, "on_conflict": on_conflict}
 
     @classmethod
     def clear_element_preset(cls) -> None:
         """Forget all presets."""
         cls._presets.clear()
+
+    @classmethod
+    def apart(cls) -> type[RoleBuilder]:
+        """A builder class with presets of its own: none at first, and none of them for the process."""
+        return type(cls.__name__, (cls,), {"_presets": _Presets()})
 
     def _element_specs(self, cls: type[Role], problems: Problems) -> dict[str, tuple[Any, KeyPath]]:
         """Standardised element names to specs and where they stand, the preset included."""
@@ -228,36 +244,29 @@ class RoleBuilder:
                 other = own[standard][1][-1]
                 problems.add(path, f"{name!r} and {other!r} are the same element", UnknownKeyError)
             own[standard] = (spec, path)
-        preset = self.find_element_preset(cls)
+        preset = self._presets.find(cls)
         if preset is None:
             return own
-        base: KeyPath = ("element_preset", cls, "elements")
-        ready = {name: (spec, (*base, name)) for name, spec in preset["elements"].items()}
-        if preset["on_conflict"] == "preset":
+        ready, on_conflict = preset
+        if on_conflict == "preset":
             return {**own, **ready}
-        if preset["on_conflict"] == "error":
+        if on_conflict == "error":
             for standard in own.keys() & ready.keys():
                 text = f"there is a preset for this element of {cls.__qualname__}, with 'on_conflict: error'"
                 problems.add(own[standard][1], text, WrongTypeError)
         return {**ready, **own}
 
     def _check_options(self, cls: type[Role], problems: Problems) -> None:
-        try:
-            parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        except (TypeError, ValueError):  # written in C
-            return
         options, path = self.config.options, (*self._path, "options")
-        by_name = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            for name in options:
-                if name not in by_name:
-                    hint = did_you_mean(name, by_name, list_all_up_to=20)
-                    text = f"unknown option {name!r} of role class {cls.__qualname__}{hint}"
-                    problems.add((*path, name), text, UnknownKeyError)
-        for name, parameter in by_name.items():
-            if parameter.default is parameter.empty and name not in options:
-                text = f"role class {cls.__qualname__} needs the option {name!r}"
-                problems.add(path if options else self._class_path, text, WrongTypeError)
+        check_arguments(
+            cls,
+            options,
+            path,
+            problems,
+            of=f"role class {cls.__qualname__}",
+            noun="option",
+            needed_at=path if options else self._class_path,
+        )
 
 
 def _check_type(
@@ -273,6 +282,41 @@ def _check_type(
     if impl.impl is not None and not is_instance(impl.impl, declaration.cls):
         text = f"a {type_name(type(impl.impl))} is no instance of {declared}"
         problems.add((*path, "impl"), text, WrongTypeError, at_value=True)
+
+
+def _check_construction(
+    declaration: Element[Any], impl: ElementImplementation, path: KeyPath, problems: Problems
+) -> None:
+    """Note early, with its place, what the first construction would fail of."""
+    exists = impl.impl is not None or (
+        impl.deserializer_source is not None
+        and (impl.deserializer or declaration.default_deserializer) is not None
+    )
+    if impl.constructor is not None:
+        constructor, place = impl.constructor, (*path, "constructor")
+    elif impl.narrowed:
+        constructor, place = impl.cls, (*path, "class")
+        if not exists and (inspect.isabstract(impl.cls) or getattr(impl.cls, "_is_protocol", False)):
+            text = f"{type_name(impl.cls)} is abstract: name a class that implements it"
+            problems.add(place, text, WrongTypeError, at_value=True)
+            return
+    elif declaration.default_constructor is not None:
+        constructor, place = declaration.default_constructor, path
+    else:
+        return
+    given = impl.constructor_args
+    strategy = impl.construct_strategy or declaration.default_construct_strategy
+    eager = strategy is ConstructStrategy.ONCE_EAGER and not exists
+    if not given and not eager:
+        return  # the role may give arguments of its own when it calls the element
+    check_arguments(
+        constructor,
+        given or declaration.default_constructor_args or {},
+        (*path, "constructor_args"),
+        problems,
+        of=getattr(constructor, "__qualname__", None) or repr(constructor),
+        needed_at=None if given else place,
+    )
 
 
 def install_role(actor: BaseActor, name: str, spec: Any) -> type[Role]:

@@ -40,6 +40,7 @@ __all__ = [
     "ELEMENT_IMPLEMENTATION",
     "PRESET",
     "ROLE",
+    "ROLE_OR_CLASS",
     "ActorBootstrapSpec",
     "ComponentSpec",
     "ElementImplementationSpec",
@@ -260,6 +261,8 @@ ROLE = Record(
     },
 )
 
+ROLE_OR_CLASS = Either((ROLE, _CLASS))
+
 PRESET = Record(
     "elementPreset",
     "an element preset",
@@ -301,7 +304,7 @@ ACTOR = Record(
             "the environment variable ROLEML_PICKLE_KEY can hold the key itself",
         ),
         "roles": Field(
-            MappingOf(_ROLE_NAME, Either((ROLE, _CLASS)), "role names to roles"),
+            MappingOf(_ROLE_NAME, ROLE_OR_CLASS, "role names to roles"),
             "the roles of this actor, in the order in which they start",
         ),
         "relationships": Field(

@@ -163,6 +163,10 @@ def test_an_unregistered_alias_is_a_runtime_error(get: Callable[[str], Any]) -> 
         get("nothing")
 
 
+def raising() -> None:
+    raise OSError("no")
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"clas": "a.B"}, TypeError, "clas: unknown key 'clas' .*did you mean 'class'"),
     ({"class": 3}, TypeError, "class: expected a class or its dotted name, not 3"),
@@ -173,6 +177,12 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"constructor": named("THING")}, TypeError, "constructor: .*cannot be called"),
     ({"constructor": {"type": named("THING")}}, TypeError, r"constructor\.type: .*cannot be called"),
     ({"constructor": {"type": named("make")}}, TypeError, "constructor: .*'lr'"),
+    (
+        {"constructor": {"type": named("make"), "options": {"rl": 1}}},
+        TypeError,
+        "argument 'rl' of make; known are 'lr'",
+    ),
+    ({"constructor": {"type": named("raising")}}, ValueError, "constructor: raising failed with OSError: no"),
     ({"construct_strategy": "sometimes"}, KeyError, "construct_strategy: expected one of once"),
     ({"initializer": "slef"}, ValueError, "initializer: 'slef' is neither .*did you mean 'self'"),
     ({"serializer": "pickel"}, ValueError, "serializer: 'pickel' is neither .*did you mean 'pickle'"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,25 @@ class SpecialTrainer(Trainer):
 
 class Mixed(SpecialTrainer, dict):  # type: ignore[type-arg]
     pass
+
+
+class Net:
+    def __init__(self, hidden: int, lr: float = 0.1) -> None: ...
+
+
+class Shape(ABC):
+    @abstractmethod
+    def area(self) -> float: ...
+
+
+def make_net(**options: Any) -> Net:
+    return Net(**options)
+
+
+class Drawer(Role):
+    net = Element(Net)
+    prepared = Element(Net, default_constructor=Net, default_construct_strategy=ConstructStrategy.ONCE_EAGER)
+    shape = Element(Shape)
 
 
 class Strict(Role):
@@ -260,6 +280,59 @@ def test_a_role_can_be_built_installed_and_started_in_one_step() -> None:
     host = actor()
     assert install_role(host, "r", {"class": named(Trainer)}) is Trainer
     assert [what for what, *_ in host.done] == ["add_role", "start_role"]
+
+
+HIDDEN = "unknown argument 'hiden' of Net; did you mean 'hidden'?"
+
+
+@pytest.mark.parametrize(
+    ("impl", "problems"),
+    [
+        (
+            {"net": {"class": Net, "constructor_args": {"hiden": 1, "hidden": 2}}},
+            [f"r.impl.net.constructor_args.hiden: {HIDDEN}"],
+        ),
+        (
+            {"net": {"constructor": Net, "constructor_args": {"lr": 1}}},
+            ["r.impl.net.constructor_args: Net needs the argument 'hidden'"],
+        ),
+        (
+            {"prepared": {"class": Net}},
+            ["r.impl.prepared.class: Net needs the argument 'hidden'"],
+        ),
+        (
+            {"prepared": {"constructor_args": {"hiden": 1}}},
+            [
+                f"r.impl.prepared.constructor_args.hiden: {HIDDEN}",
+                "r.impl.prepared.constructor_args: Net needs the argument 'hidden'",
+            ],
+        ),
+        (
+            {"shape": {"class": Shape}},
+            [f"r.impl.shape.class: {named(Shape)} is abstract: name a class that implements it"],
+        ),
+    ],
+)
+def test_what_constructing_an_element_would_fail_of_is_told_with_its_place(
+    impl: dict[str, Any], problems: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as info:
+        built({"class": Drawer, "impl": impl})
+    assert [str(problem) for problem in info.value.problems] == problems
+
+
+@pytest.mark.parametrize(
+    "impl",
+    [
+        {"net": {"class": Net}},  # the role may call self.net(hidden=3)
+        {"net": {"constructor": make_net, "constructor_args": {"anything": 1}}},
+        {"net": {"class": dict, "constructor_args": {"a": 1}}},  # no signature
+        {"prepared": {"impl": Net(1)}},
+        {"shape": {"class": Shape, "deserializer": "pickle", "deserializer_source": "shape"}},
+    ],
+)
+def test_what_may_well_be_constructed_is_not_complained_of(impl: dict[str, Any]) -> None:
+    built({"class": Drawer, "impl": impl})
 
 
 # -- presets ------------------------------------------------
