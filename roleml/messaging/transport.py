@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
-from typing import NamedTuple, Protocol, cast
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, Protocol
 
 from roleml.messaging.codec import Body
 from roleml.messaging.envelope import Address, Envelope
 from roleml.messaging.filters import Filters, Stamps
+from roleml.shared.suggestions import nearest
 
 __all__ = [
     "SCHEMES",
@@ -22,6 +23,7 @@ __all__ = [
     "Presence",
     "Receiver",
     "Transport",
+    "check_url",
     "open_transport",
     "wrapped_transports",
 ]
@@ -114,6 +116,10 @@ class Transport(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @classmethod  # noqa: B027  # most URLs say nothing but their scheme
+    def check(cls, url: str, name: str) -> None:
+        """See :func:`check_url`."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
@@ -222,13 +228,37 @@ def open_transport(url: str, name: str) -> Transport:
     Raises:
         ValueError: no transport is known for the URL's scheme, or the URL is not of that scheme's form.
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        known = ", ".join(f"{key}://" for key in SCHEMES)
-        raise ValueError(f"no transport for the broker URL {url!r}; known schemes: {known}")
-    module, _, class_name = SCHEMES[scheme].partition(":")
-    transport = cast(Transport, getattr(importlib.import_module(module), class_name)(name, url))
+    transport: Transport = _class_for(url)(name, url)
     return _wrap.get()(transport)
+
+
+def check_url(url: str, name: str = "") -> None:
+    """Look for mistakes in a broker URL without connecting.
+
+    The files that it names are looked at only for the actor whose name is given: they are that one's.
+
+    Raises:
+        ValueError: as :func:`open_transport`, or such a file cannot be used.
+    """
+    _class_for(url).check(url, name)
+
+
+def _class_for(url: str) -> Any:
+    """The class of transport for a URL: what is called with an actor's name and the URL."""
+    scheme, found, _ = url.partition("://")
+    if not found or scheme.lower() not in SCHEMES:
+        word = url.strip().partition(":")[0].lower()
+        near = word if word in SCHEMES else nearest(word, SCHEMES)
+        known = ", ".join(f"{key}://" for key in SCHEMES)
+        hint = f"did you mean {near}://?" if near is not None else f"one begins with {known}"
+        raise ValueError(f"{_without_password(url)!r} is no URL of a broker; {hint}")
+    module, _, class_name = SCHEMES[scheme.lower()].partition(":")
+    return getattr(importlib.import_module(module), class_name)
+
+
+def _without_password(url: str) -> str:
+    """A URL, even a malformed one, as it can be shown."""
+    return re.sub(r"^([^:]*:/*[^:@/]*):.*@", r"\1:...@", url)
 
 
 _wrap: ContextVar[Callable[[Transport], Transport]] = ContextVar("wrap", default=lambda transport: transport)

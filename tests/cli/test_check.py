@@ -234,7 +234,7 @@ element_preset:
       modl: {class: builtins.dict}
 roles:
   trainer: {class: MODULE.Trainer, options: {share: 1}, impl: {model: {class: builtins.dict}}}
-messaging_component: MODULE.NoRole
+broker: ampq://host
 relationships: {others: [3, null, 'a b/c']}
 """
 
@@ -245,6 +245,7 @@ def test_all_that_an_actor_names_is_looked_up(folder: Path) -> None:
     for line, text in [
         (3, "did you mean 'Trainer'?"),
         (6, "unknown element 'modl' of role class Trainer; did you mean 'model'?"),
+        (9, "did you mean amqp://?"),
         (10, "actor name 'a b' is not valid"),
     ]:
         assert any(at == line and text in told for at, told in found), found

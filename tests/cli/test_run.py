@@ -172,7 +172,10 @@ def test_a_broker_url_of_an_unknown_kind_is_refused(folder: Path, capsys: pytest
     with pytest.raises(SystemExit) as raised:
         main(["run", "one.yaml", "--broker", "smtp://x"])
     assert raised.value.code == 2
-    assert "argument --broker: no transport for the broker URL 'smtp://x'" in capsys.readouterr().err
+    assert (
+        "argument --broker: 'smtp://x' is no URL of a broker; one begins with amqp://"
+        in capsys.readouterr().err
+    )
 
 
 # which actor, and where

@@ -12,6 +12,7 @@ from roleml.core.builders.components import COMPONENT_KEYS, find_component
 from roleml.core.builders.errors import Problems
 from roleml.core.builders.role import RoleBuilder
 from roleml.core.builders.spec import ACTOR
+from roleml.messaging.transport import check_url
 
 if TYPE_CHECKING:
     from roleml.shared.yml import KeyPath
@@ -40,9 +41,8 @@ class ActorsCheck(Check):
         problems = Problems(self.marks)
         ACTOR.check(config, path, problems)
         role_builder = RoleBuilder.apart()  # presets belong to the process of the actor, which this is not
-        if isinstance(config, Mapping) and not len(problems):
-            for key in COMPONENT_KEYS:
-                find_component(config.get(key), key, problems, within=path)
+        if isinstance(config, Mapping):
+            self._look_up(config, path, problems)
         for role_cls, preset in items(config.get("element_preset") if isinstance(config, Mapping) else None):
             role_builder.add_preset(role_cls, preset, (*path, "element_preset", role_cls), problems)
         self.findings.errors.extend(problems_of(problems))
@@ -72,3 +72,17 @@ class ActorsCheck(Check):
                     actor.relationships.setdefault(relationship, []).append(Member(instance, where))
         for alias, original in items(config.get("relationship_links")):
             actor.links[alias] = (str(original), (*path, "relationship_links", alias))
+
+    def _look_up(self, config: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:
+        """The broker and the components, as far as they have the form."""
+        broker = config.get("broker")
+        if isinstance(broker, str):
+            try:
+                check_url(broker)
+            except ValueError as error:
+                problems.add((*path, "broker"), str(error), at_value=True)
+        for key in COMPONENT_KEYS:
+            value = config.get(key)
+            name = value.get("type") if isinstance(value, Mapping) else value
+            if isinstance(name, str) and "." in name:
+                find_component(value, key, problems, within=path)

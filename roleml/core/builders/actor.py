@@ -21,6 +21,7 @@ from roleml.core.builders.spec import ACTOR, ActorBootstrapSpec, RoleDescriptor,
 from roleml.core.context import ActorProfile, Context, RoleInstanceID, check_name
 from roleml.core.logs import LogConsoleType, configure_logging
 from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.transport import check_url
 
 if TYPE_CHECKING:
     from roleml.shared.yml import KeyPath, Marks
@@ -244,6 +245,8 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         problems.raise_if_any()
         if messaging_is_disabled(messaging):
             logger.warning("network messaging is disabled: roles of other actors cannot be reached")
+        self._check_broker(ctx.profile.name, problems)
+        problems.raise_if_any()
         self.artifacts.broker = self.broker_url()
         self.artifacts.collective = group_mode(collective)
 
@@ -330,7 +333,18 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         for builder in self.roles.values():
             builder.resolve(problems)
         self._find_components(problems)
+        self._check_broker("", problems)
         problems.raise_if_any()
+
+    def _check_broker(self, name: str, problems: Problems) -> None:
+        """Note mistakes in the URL of the broker; with the actor's name, also in files that it names."""
+        url = self.broker_url()
+        try:
+            check_url(url, name)
+        except ValueError as error:
+            configured = url == self.broker
+            text = str(error) if configured else f"{error} (given by the environment variable ROLEML_BROKER)"
+            problems.add(("broker",), text, at_value=True, in_file=configured, cause=error)
 
 
 class ActorBuilder(BaseActorBuilder[Actor]):

@@ -123,11 +123,12 @@ class Problems:
         kind: type[ConfigError] = ConfigError,
         *,
         at_value: bool = False,
+        in_file: bool = True,
         cause: BaseException | None = None,
     ) -> None:
         """Note a problem with what `path` leads to: with its last key, or with the value there."""
         mark = None
-        if self._marks is not None:
+        if self._marks is not None and in_file:
             mark = self._marks.value(path) if at_value and not self._keys_only else self._marks.key(path)
         self._found.append(Problem(path, text, kind, mark, cause))
 

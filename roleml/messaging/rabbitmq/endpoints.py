@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import pika
 import pika.credentials
@@ -26,9 +27,12 @@ CONNECT_TIMEOUT_S = 10.0
 SHARED_USER = "guest"
 
 _OPTIONS = ("heartbeat", "cafile", "certfile", "keyfile", "password_file", "server_name", "identity")
+_ESCAPES = "in a user name or password, write '#' as %23, '/' as %2F, '?' as %3F and '@' as %40"
 _IDENTITY = ("required", "claimed")
 _TLS_FILES = ("cafile", "certfile", "keyfile")
 _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
+_OWN_FILES = re.compile("(?<=[?&])(password_file|cafile|certfile|keyfile)=[^&]*&?")
+_PLACEHOLDER = re.compile("[{]([^{}]*)[}]")
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,7 @@ class BrokerURL:
 
     @staticmethod
     def parse(url: str, actor: str = "") -> BrokerURL:
-        parts = urlsplit(url.replace("{actor}", actor) if actor else url)
-        if parts.scheme not in _DEFAULT_PORTS:
-            raise ValueError(f"a RabbitMQ URL starts with amqp:// or amqps://, not {parts.scheme!r}")
+        parts = _split(url.replace("{actor}", actor) if actor else url)
         credentials, _, hosts = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -75,6 +77,10 @@ class BrokerURL:
                 f"identity={options['identity']} in the broker URL; it is required or claimed"
                 f"{did_you_mean(options['identity'], _IDENTITY)}"
             )
+        if not options.get("heartbeat", "0").isdecimal():
+            raise ValueError(
+                f"heartbeat={options['heartbeat']} in the broker URL; it is a whole number of seconds"
+            )
         user, password = unquote(user) or os.environ.get("ROLEML_BROKER_USER", ""), unquote(password)
         if not password and "password_file" in options:
             password = _password_in(Path(options["password_file"]), user)
@@ -82,12 +88,25 @@ class BrokerURL:
         by_certificate = "certfile" in options and not password
         return BrokerURL(
             parts.scheme,
-            tuple(_host(host, _DEFAULT_PORTS[parts.scheme]) for host in hosts.split(",")),
+            tuple(_host(host, _DEFAULT_PORTS[parts.scheme], url) for host in hosts.split(",")),
             unquote(parts.path[1:]) or "/",
             user or (actor if by_certificate else "") or "guest",
             password or ("" if by_certificate else "guest"),
             options,
         )
+
+    @staticmethod
+    def check(url: str, actor: str = "") -> None:
+        """Raises as `parse`; without an actor, the files that are its own are not looked at."""
+        if actor:
+            BrokerURL.parse(url, actor).check_files()
+        else:
+            BrokerURL.parse(_OWN_FILES.sub("", url))
+
+    def check_files(self) -> None:
+        """Raises ValueError if those for TLS cannot be used."""
+        if self.scheme == "amqps":
+            _ = self._ssl_context
 
     def __str__(self) -> str:
         hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
@@ -173,9 +192,30 @@ def _password_in(file: Path, user: str) -> str:
     )
 
 
-def _host(text: str, default_port: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
+def _split(url: str) -> SplitResult:
+    """The parts of a URL. Raises ValueError if it has none, and says why without showing the password."""
     try:
-        return parts.hostname or "localhost", parts.port or default_port
+        parts = urlsplit(url)
     except ValueError as e:
-        raise ValueError(f"{text!r} is not host or host:port") from e
+        raise ValueError(f"the broker URL cannot be read: {e}") from e
+    if parts.scheme not in _DEFAULT_PORTS or not url.lower().startswith(f"{parts.scheme}://"):
+        raise ValueError(f"a RabbitMQ URL starts with amqp:// or amqps://, not {url.partition('/')[0]!r}")
+    if parts.fragment:
+        raise ValueError(f"there is a '#' in the broker URL; {_ESCAPES}")
+    for name in _PLACEHOLDER.findall(url):
+        if name != "actor":
+            raise ValueError(f"unknown {{{name}}} in the broker URL; {{actor}} stands for the actor's name")
+    return parts
+
+
+def _host(text: str, default_port: int, url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "localhost", parts.port or default_port
+    except ValueError:
+        host, port = "", 0
+    if not port or any(character.isspace() for character in host):
+        if "@" in url and "@" not in urlsplit(url).netloc:  # what looks like a port is of a password
+            raise ValueError(f"the broker URL has a '/' or '?' before its host; {_ESCAPES}")
+        raise ValueError(f"{text!r} in the broker URL is not host or host:port, with a port up to 65535")
+    return host, port

@@ -78,6 +78,10 @@ class RabbitTransport(Transport):
         self._seen = Seen()
         self._redelivered = 0
 
+    @classmethod
+    def check(cls, url: str, name: str) -> None:
+        BrokerURL.check(url, name)
+
     def start(self, receiver: Receiver) -> None:
         shared = join(self._url, self._parsed, self.name)
         self._shared, self._receiver, self._returns_to = shared, receiver, receiver

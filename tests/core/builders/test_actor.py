@@ -554,6 +554,38 @@ def test_the_environment_replaces_the_configured_broker(monkeypatch: pytest.Monk
     assert artifacts_of(disabled)[0] == "disabled://"
 
 
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("ampq://user:hidden@host", "'ampq://user:...@host' is no URL of a broker; did you mean amqp://?"),
+        ("disabled", "'disabled' is no URL of a broker; did you mean disabled://?"),
+        ("localhost:5672", "one begins with amqp://, amqps://, embedded://, disabled://"),
+        ("amqp://host?heartbat=5", "did you mean 'heartbeat'?"),
+        ("amqps://host?cafile=none", "names files that cannot be used"),
+    ],
+)
+def test_a_broker_url_with_a_mistake_is_told_with_its_place(url: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"name: a\nbroker: {url}\n")
+    with pytest.raises(ConfigError) as info:
+        FakeBuilder.from_file(file).build()
+    assert str(info.value).startswith(f"{file}:2:9: broker: ")
+    assert text in str(info.value)
+    assert "hidden" not in str(info.value)
+
+
+def test_a_mistake_in_the_environment_is_told_as_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("name: a\nbroker: embedded://\n")
+    monkeypatch.setenv("ROLEML_BROKER", "embeded://")
+    with pytest.raises(ConfigError) as info:
+        FakeBuilder.from_file(file).build()
+    assert str(info.value) == (
+        "broker: 'embeded://' is no URL of a broker; did you mean embedded://? "
+        "(given by the environment variable ROLEML_BROKER)"
+    )
+
+
 # -- logging ------------------------------------------------
 
 
