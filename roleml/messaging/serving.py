@@ -105,21 +105,14 @@ class Serving:
 
     def _serve(self, envelope: Envelope, held: list[Body], started: Started) -> None:
         try:
-            # Nobody else has the body once it is taken: while the handler runs, there is what it was made of.
-            content = self._dispatch.opener(envelope, held.pop())()
-            source, target, channel = envelope.source, envelope.target, envelope.channel
-            request = Request(
-                envelope.kind, source, target, channel, content, envelope.trace, envelope.id, envelope.key
-            )
-            del content
-            job = self.admit(request)
+            # Nobody else has the body: while the handler runs, there is only what was made of it.
+            job = self._admit_delivered(envelope, held.pop())
+            if job is None:
+                return
             if envelope.kind is Kind.TASK:
                 self._answer(envelope, Kind.ACCEPTED, Answer.VALUE, None)
             started()
             value = job()
-        except NotTakenError as e:
-            logger.info("%s of %s is left to the next process: %s", envelope.channel, envelope.source[0], e)
-            return
         except BaseException as e:  # noqa: BLE001  # even SystemExit: the one who asked waits for it
             if not envelope.id:
                 logger.warning("%s from %s failed: %s", envelope.channel, envelope.source[0], e)
@@ -128,6 +121,20 @@ class Serving:
             return
         if envelope.id:
             self._answer_value(envelope, value)
+
+    def _admit_delivered(self, envelope: Envelope, body: Body) -> Job | None:
+        """As `admit`; ``None`` for a task that is left to the next process of this actor."""
+        content = self._dispatch.opener(envelope, body)()
+        source, target, channel = envelope.source, envelope.target, envelope.channel
+        request = Request(
+            envelope.kind, source, target, channel, content, envelope.trace, envelope.id, envelope.key
+        )
+        try:
+            return self.admit(request)
+        except NotTakenError as e:
+            logger.info("%s of %s is left to the next process: %s", channel, source[0], e)
+            self._dispatch.transport.put_back(envelope, body)
+            return None
 
     def _answer_value(self, envelope: Envelope, value: Any) -> None:
         try:

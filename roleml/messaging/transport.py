@@ -143,6 +143,13 @@ class Transport(ABC):
         Where tasks are kept, one that ends process after process is set aside in the end.
         """
 
+    def put_back(self, task: Envelope, body: Body) -> None:  # noqa: B027  # only where tasks are kept
+        """A task that was delivered is not begun, since this actor is about to stop.
+
+        Where tasks are kept, its successor gets it, in the order of all that are put back, and does not count
+        the stop as something that the task did.
+        """
+
     @abstractmethod
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         """Accept none any more; an unknown endpoint is ignored.

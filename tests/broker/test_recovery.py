@@ -25,8 +25,9 @@ from roleml.messaging.codec import Body, Codec
 from roleml.messaging.envelope import Answer, Envelope, Kind
 from roleml.messaging.exceptions import MsgConnectionError
 from roleml.messaging.rabbitmq import consuming, names, peers, will
+from roleml.messaging.rabbitmq.tasks import MAX_CRASHES
 from roleml.messaging.rabbitmq.wire import headers_of
-from tests.actors import in_thread, wait_until
+from tests.actors import Gate, in_thread, wait_until
 from tests.broker.broker import Broker
 from tests.broker.client import open_connection
 from tests.broker.console import ConsoleError, quoted
@@ -237,6 +238,61 @@ def test_a_task_that_the_broker_could_not_keep_is_sent_again(
     start_callee(breakable_url)
     assert [call.result(DEADLINE_S).result(DEADLINE_S) for call in calls] == ["done"] * 4
     assert runs(tmp_path / "journal") == 4
+
+
+class Slow(rml.Role):
+    """Says which task it has begun, and goes on when the gate is open."""
+
+    def __init__(self, gate: Gate, begun: list[int]) -> None:
+        super().__init__()
+        self._gate, self._begun = gate, begun
+
+    @rml.Task(expand=True)
+    def work(self, _: rml.RoleInstanceID, n: int, weights: bytes) -> int:
+        self._begun.append(n)
+        self._gate.pass_through()
+        return len(weights)
+
+
+@pytest.mark.timeout(90)
+def test_tasks_that_wait_are_run_once_and_in_order_however_often_their_actor_stops_before(
+    broker_node: Broker, broker_vhost: str, broker_url: str, connect: Connect
+) -> None:
+    begun: list[int] = []
+    sizes = [1 << 21 if n % 3 == 2 else n for n in range(9)]  # the large ones travel in chunks
+
+    def start(gate: Gate) -> rml.Actor:
+        worker = rml.Actor(Context.build(ActorProfile("worker")), broker=broker_url)
+        worker.add_role("worker", Slow(gate, begun))
+        worker._mailbox.lanes._overlap_after_s = DEADLINE_S  # so that the others wait behind the first
+        worker.start()
+        return worker
+
+    def stop_during_its_first_task() -> None:
+        worker = start(gate := Gate())
+        gate.entered()
+        stop = in_thread(worker.stop)
+        wait_until(lambda: worker._calls._leaving)
+        gate.open()
+        stop.result(DEADLINE_S)
+
+    caller = connect(broker_url)
+    start(Gate()).stop()
+    tasks = [
+        caller._mailbox.post(
+            Kind.TASK, ("caller", "x"), [WORKER], "work", rml.Message({"n": n}, {"weights": bytes(size)})
+        )[0]
+        for n, size in enumerate(sizes)
+    ]
+    for _ in range(MAX_CRASHES + 2):
+        stop_during_its_first_task()
+    gate = Gate()
+    gate.open()
+    with start(gate):
+        wait_until(lambda: all(task.done for task in tasks), DEADLINE_S)
+        assert [task.value() for task in tasks] == sizes
+        assert begun == list(range(9))
+        wait_until(lambda: messages_in(broker_node, broker_vhost, "q.worker.worker.tasks") == 0, DEADLINE_S)
 
 
 @pytest.mark.timeout(120)

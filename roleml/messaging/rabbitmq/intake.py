@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from roleml.messaging.codec import Body
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import DecodeError
 from roleml.messaging.rabbitmq import names
@@ -15,7 +16,7 @@ from roleml.messaging.rabbitmq.consuming import Consumer
 from roleml.messaging.rabbitmq.gate import Delivery, Gate
 from roleml.messaging.rabbitmq.outgoing import Outgoing
 from roleml.messaging.rabbitmq.seen import owned
-from roleml.messaging.rabbitmq.tasks import Decision, TaskLedger
+from roleml.messaging.rabbitmq.tasks import Decision, Held, TaskLedger
 from roleml.messaging.rabbitmq.transfers import WHOLE_BYTES, Frame, Transfers
 from roleml.messaging.rabbitmq.wire import MalformedError, headers_of
 from roleml.messaging.transport import Arriving
@@ -55,6 +56,7 @@ class TaskIntake:
         # by queue: each queue that a body was sent to delivers its own chunks
         self._transfers: defaultdict[str, Transfers] = defaultdict(Transfers)
         self._generation = 0
+        self._put_back: list[tuple[Envelope, Body]] = []
 
     def arriving(self) -> Iterable[Arriving]:
         """What has come in part; for any thread."""
@@ -88,6 +90,32 @@ class TaskIntake:
         if held is not None:
             self._consumer.ack_tasks(held.tags, held.generation)
 
+    def put_back(self, envelope: Envelope, body: Body) -> None:
+        """The task was not begun, and the actor is leaving. For any thread."""
+        self._put_back.append((envelope, body))
+
+    def leave(self) -> None:
+        """Nothing is consumed any more: have the next process get what was put back, as it came.
+
+        A delivery that ends with its channel comes again marked, and would be counted as a death. For any
+        thread.
+        """
+        for envelope, body in self._put_back:
+            held = self._ledger.release(owned(envelope.source[0], envelope.id))
+            if held is not None:
+                # chunks, if any, stay where they are, as when a death is counted
+                frame = b"" if "transfer" in held.headers else body.to_frame()
+                self._publish_again(envelope, held.headers, frame, held.tags[0], held.generation)
+        self._put_back.clear()
+
+    def _publish_again(
+        self, envelope: Envelope, headers: Mapping[str, Any], frame: bytes, tag: int, generation: int
+    ) -> None:
+        """Put a copy of a task to the end of its queue, in the place of what was delivered."""
+        again = Outgoing(names.CALL, names.call_key(envelope), dict(headers), frame, persistent=True)
+        again.on_confirm = lambda: self._consumer.ack_tasks([tag], generation)
+        self._publish(again)
+
     def _take_task(
         self,
         envelope: Envelope,
@@ -103,14 +131,11 @@ class TaskIntake:
         decision = self._ledger.decide(task, redelivered=redelivered, crashes=crashes)
         if decision is Decision.COUNT:
             # The copy follows behind what waits already; its chunks, if any, stay where they are.
-            again = Outgoing(names.CALL, names.call_key(envelope), headers | {"crashes": crashes + 1}, body)
-            again.persistent = True
-            again.on_confirm = lambda: self._consumer.ack_tasks([tag], generation)
-            self._publish(again)
+            self._publish_again(envelope, headers | {"crashes": crashes + 1}, body, tag, generation)
             return
         frame, tags = transfers.frame_of(envelope.source[0], headers, body)
         if decision in (Decision.RUN, Decision.HOLD):
-            self._ledger.hold(task, [tag, *tags], generation)
+            self._ledger.hold(task, Held([tag, *tags], generation, headers))
         elif decision is Decision.SET_ASIDE:
             # only then is it as safe there as it was here
             kept = partial(self._consumer.ack_tasks, [tag, *tags], generation)

@@ -15,9 +15,10 @@ The broker keeps a task until its result is safe. A delivery of a task is one of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from roleml.messaging.rabbitmq.seen import Seen
 
@@ -37,10 +38,12 @@ class Decision(Enum):
 
 @dataclass
 class Held:
-    """The deliveries that the broker keeps for one task, valid within one connection."""
+    """The deliveries that the broker keeps for one task, its message first. Valid within one connection."""
 
     tags: list[int]
     generation: int
+    #: of the message, as it came
+    headers: Mapping[str, Any]
 
 
 class TaskLedger:
@@ -87,9 +90,13 @@ class TaskLedger:
         self._finished.first_time(task_id)
         return Decision.SET_ASIDE
 
-    def hold(self, task_id: str, tags: list[int], generation: int) -> None:
+    def hold(self, task_id: str, held: Held) -> None:
         """The task runs here, and these are its deliveries; older ones are void."""
-        self._held[task_id] = Held(tags, generation)
+        self._held[task_id] = held
+
+    def release(self, task_id: str) -> Held | None:
+        """The task was not begun, and will not be; returns the deliveries that another one replaces."""
+        return self._held.pop(task_id, None)
 
     def finish(self, task_id: str) -> Held | None:
         """The result is safe; returns the deliveries to acknowledge. Another id is ignored."""

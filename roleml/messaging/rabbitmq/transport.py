@@ -128,6 +128,7 @@ class RabbitTransport(Transport):
     def stop(self) -> None:
         if self._receiver is None:
             return
+        self._intake.leave()
         self._publisher.drain(DRAIN_S)
         self._receiver = None
         self._peers.stop()
@@ -145,6 +146,9 @@ class RabbitTransport(Transport):
 
     def forgive(self, tasks: Iterable[tuple[str, str]]) -> None:
         self._ledger.forgive(owned(actor, task_id) for actor, task_id in tasks)
+
+    def put_back(self, task: Envelope, body: Body) -> None:
+        self._intake.put_back(task, body)
 
     def unbind(self, endpoint: str, *, keep_tasks: bool = False) -> None:
         self._consumer.unbind(endpoint, keep_tasks=keep_tasks)

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roleml.messaging.rabbitmq.seen import owned
-from roleml.messaging.rabbitmq.tasks import MAX_CRASHES, Decision, TaskLedger
+from roleml.messaging.rabbitmq.tasks import MAX_CRASHES, Decision, Held, TaskLedger
 
 
 def test_a_task_runs_once_and_is_let_go_when_its_result_is_safe() -> None:
     ledger = TaskLedger()
     assert ledger.decide("t", redelivered=False, crashes=0) is Decision.RUN
-    ledger.hold("t", [1, 2], generation=1)
+    ledger.hold("t", Held([1, 2], 1, {}))
     held = ledger.finish("t")
     assert held is not None
     assert (held.tags, held.generation) == ([1, 2], 1)
@@ -20,9 +20,9 @@ def test_a_task_runs_once_and_is_let_go_when_its_result_is_safe() -> None:
 
 def test_a_task_delivered_again_while_it_runs_is_held_and_not_run() -> None:
     ledger = TaskLedger()
-    ledger.hold("t", [1], generation=1)
+    ledger.hold("t", Held([1], 1, {}))
     assert ledger.decide("t", redelivered=True, crashes=0) is Decision.HOLD
-    ledger.hold("t", [7], generation=2)
+    ledger.hold("t", Held([7], 2, {}))
     held = ledger.finish("t")
     assert held is not None
     assert (held.tags, held.generation) == ([7], 2)
@@ -30,7 +30,7 @@ def test_a_task_delivered_again_while_it_runs_is_held_and_not_run() -> None:
 
 def test_a_finished_task_that_comes_again_is_dropped() -> None:
     ledger = TaskLedger()
-    ledger.hold("t", [1], generation=1)
+    ledger.hold("t", Held([1], 1, {}))
     ledger.finish("t")
     assert ledger.decide("t", redelivered=True, crashes=0) is Decision.DROP
 
@@ -44,7 +44,7 @@ def test_a_task_that_made_progress_survives_one_death_uncounted() -> None:
     ledger = TaskLedger()
     ledger.forgive(["t"])
     assert ledger.decide("t", redelivered=True, crashes=2) is Decision.RUN
-    ledger.hold("t", [1], generation=1)
+    ledger.hold("t", Held([1], 1, {}))
     assert ledger.decide("t", redelivered=True, crashes=2) is Decision.HOLD
     assert TaskLedger().decide("t", redelivered=True, crashes=2) is Decision.COUNT
 
