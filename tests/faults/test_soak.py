@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,16 +145,30 @@ def test_a_table_that_grows_anywhere_in_an_actor_is_seen() -> None:
     assert grown["Events._of_a_later_version[]"] == 5
 
 
+GROWING = """
+import os, sys, threading
+print("ready", flush=True)
+sys.stdin.readline()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+ends = os.pipe()
+print("grown", flush=True)
+sys.stdin.readline()
+"""
+
+
 def test_threads_and_descriptors_of_a_process_are_counted() -> None:
-    over, before = threading.Event(), process(os.getpid())
-    thread = threading.Thread(target=over.wait)
-    thread.start()
-    ends = os.pipe()
-    after = process(os.getpid())
-    over.set()
-    thread.join()
-    for end in ends:
-        os.close(end)
+    child = subprocess.Popen(
+        [sys.executable, "-c", GROWING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        before = process(child.pid)
+        child.stdin.write("grow\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "grown\n"
+        after = process(child.pid)
     assert after["threads"] == before["threads"] + 1
     assert after["descriptors"] == before["descriptors"] + 2
     assert after["memory MiB"] > 1

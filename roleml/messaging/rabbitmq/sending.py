@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from roleml.messaging.codec import Body, Codec
@@ -26,8 +26,12 @@ __all__ = ["Sender"]
 
 logger = logging.getLogger("roleml.messaging.rabbitmq")
 
-#: A header frame holds at most 128 KiB of routing keys
-TARGETS_PER_UPLOAD = 200
+#: A body for several receivers goes ahead, once for all of them, if copies of it in the message to each would
+#: take so much more, and it is so large that handling one more message costs less.
+SPARED_BYTES = 256 << 10
+WORTH_SHARING_BYTES = 16 << 10
+#: What the names of receivers may take of a message, whose headers have to fit into a frame of 128 KiB.
+RECEIVERS_BYTES = 96 << 10
 #: A service request that no process has taken by then is not run any more: its caller was told long ago.
 SERVICE_EXPIRES_S = 60.0
 
@@ -67,8 +71,12 @@ class Sender:
     def publish(self, envelope: Envelope, body: Body, stamps: Stamps) -> None:
         """An event."""
         exchange = names.event_exchange(envelope.source, envelope.channel)
-        whole, extra = self._upload(exchange, [""], body, {}, persistent=False, stamps=stamps)
-        headers = headers_of(envelope) | extra | stamp_headers(stamps)
+        headers = headers_of(envelope) | stamp_headers(stamps)
+        whole = b""
+        if body.nbytes <= WHOLE_BYTES:
+            whole = body.to_frame()
+        else:
+            headers |= self._upload(exchange, [""], body, {}, persistent=False, stamps=stamps)
         self._publisher.publish(Outgoing(exchange, "", headers, whole))
 
     def fail(self, request: Envelope, text: str) -> None:
@@ -93,7 +101,7 @@ class Sender:
             self.fail(request, f"the request for {request.where} was {lost} of {self._name}")
 
     def _send(self, envelopes: Sequence[Envelope], body: Body) -> None:
-        if body.nbytes <= WHOLE_BYTES:
+        if not _goes_ahead(body.nbytes, len(envelopes)):
             whole = body.to_frame()
             messages = [self._message(envelope, whole, {}) for envelope in envelopes]
             self._hand_out(messages, gather=self._is_busy(envelopes[0].kind))
@@ -104,8 +112,8 @@ class Sender:
         else:
             uses = Counter()
             keys = [names.call_key(envelope) for envelope in envelopes]
-        whole, extra = self._upload(names.CALL, keys, body, uses, persistent=_lasts(envelopes[0]))
-        self._hand_out([self._message(envelope, whole, extra) for envelope in envelopes])
+        extra = self._upload(names.CALL, keys, body, uses, persistent=_lasts(envelopes[0]))
+        self._hand_out([self._message(envelope, b"", extra) for envelope in envelopes])
 
     def _is_busy(self, kind: Kind) -> bool:
         """Whether others ask, or are served, at the same time."""
@@ -148,14 +156,12 @@ class Sender:
         *,
         persistent: bool,
         stamps: Stamps | None = None,
-    ) -> tuple[bytes, dict[str, Any]]:
-        """A small body as it is; a large one is sent ahead in chunks, once for up to 200 keys.
+    ) -> dict[str, Any]:
+        """Send a body ahead in chunks, once for all keys that fit into a message; what refers to it.
 
-        ``uses`` tells each actor's process how many requests will need the payload; ``stamps`` are what the
-        message that follows the chunks has, so that they go where it goes.
+        ``uses`` tells each actor's process, in the order of the keys, how many requests will need the
+        payload; ``stamps`` are what the message that follows the chunks has, so that they go where it goes.
         """
-        if body.nbytes <= WHOLE_BYTES:
-            return body.to_frame(), {}
         transfer_id, size = uuid.uuid4().hex, 0
         headers: dict[str, Any] = {"kind": "chunk", "transfer": transfer_id, "from": f"{self._name}/"}
         headers |= stamp_headers(stamps or {})
@@ -165,20 +171,33 @@ class Sender:
             mine = headers | {"index": index, "crc": checksum(chunk)}
             if index == 0:
                 mine["total"] = size_of(body)
-            for start in range(0, len(keys), TARGETS_PER_UPLOAD):
-                some = keys[start : start + TARGETS_PER_UPLOAD]
-                if some[1:]:
-                    mine["CC"] = some[1:]
+            for some in _slices(keys):
+                piece = Outgoing(exchange, keys[some.start], mine.copy(), chunk, persistent=persistent)
+                if keys[some][1:]:
+                    piece.headers["BCC"] = keys[some][1:]
                 if index == 0 and uses:
-                    mine["uses"] = dict(uses)
-                piece = Outgoing(exchange, some[0], mine, chunk, persistent=persistent)
+                    piece.headers["uses"] = dict(list(uses.items())[some])
                 # one that is as durable as the message it belongs to waits with it for a node that is away
                 piece.mandatory = exchange == names.CALL and not uses
                 self._publisher.publish(piece)
-                mine = mine.copy()
-                mine.pop("CC", None)
             size += len(chunk)
-        return b"", {"transfer": transfer_id, "size": size}
+        return {"transfer": transfer_id, "size": size}
+
+
+def _goes_ahead(nbytes: int, receivers: int) -> bool:
+    spared = nbytes * (receivers - 1)
+    return nbytes > WHOLE_BYTES or (nbytes > WORTH_SHARING_BYTES and spared > SPARED_BYTES)
+
+
+def _slices(keys: Sequence[str]) -> Iterator[slice]:
+    """Parts of the keys that fit into one message each, with the names of actors that are in them."""
+    start, nbytes = 0, 0
+    for index, key in enumerate(keys):
+        nbytes += 2 * len(key) + 16
+        if nbytes > RECEIVERS_BYTES:
+            yield slice(start, index)
+            start, nbytes = index, 2 * len(key) + 16
+    yield slice(start, len(keys))
 
 
 def _lasts(envelope: Envelope) -> bool:
