@@ -75,6 +75,12 @@ roles:
 relationship_rules:
   clinet1: {server: server}
 """,
+    "client1.yaml": """
+name: client1
+relationships:
+  server: [server/server]
+  server: [server2/server]
+""",
 }
 
 

@@ -77,7 +77,7 @@ def launches_of(arguments: argparse.Namespace) -> list[Launch]:
             for launch in read_launches(path, arguments.common_config)
         ]
     except TypeError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), of=error) from error
     # the console adds the names
     return [launch.changed(log_console_type="single") for launch in found]
 

@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from roleml.shared.errors import RoleMLError
 
-__all__ = ["INTERRUPTED", "CommandError", "at_least", "notes", "positive", "ratio"]
+__all__ = ["INTERRUPTED", "CommandError", "at_least", "notes", "positive", "ratio", "reading"]
 
 INTERRUPTED = 130
 """The exit code that a shell reports for a program ended by SIGINT."""
 
 
 class CommandError(RoleMLError):
-    """A command cannot do what was asked; the text says what would be right. Ends the program with code 2."""
+    """A command cannot do what was asked; the text says what would be right. Ends the program with code 2.
+
+    Where it repeats another error, that one's code is the one to read about.
+    """
 
     code = "RML-L001"
+
+    def __init__(self, text: str, *, of: BaseException | None = None) -> None:
+        super().__init__(text)
+        if isinstance(of, RoleMLError):
+            self.__notes__ = list(of.__notes__)
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises CommandError in the block where a configuration file cannot be read."""
+    from roleml.shared.yml import YAMLError, similar_file  # not needed by `roleml --help`
+
+    try:
+        yield
+    except (YAMLError, TypeError) as error:
+        raise CommandError(str(error), of=error) from error
+    except FileNotFoundError as error:
+        raise CommandError(f"{path}: {error.strerror}{similar_file(Path(path))}") from error
+    except IsADirectoryError as error:
+        raise CommandError(f"{path} is a folder; name a configuration file in it") from error
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def notes(error: BaseException) -> list[str]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError, at_least, positive
+from roleml.cli.command import CommandError, at_least, positive, reading
 from roleml.shared.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from roleml.core.builders.actor import BaseActorBuilder
-    from roleml.shared.yml import Marks
+    from roleml.shared.yml import KeyPath, Marks
 
 __all__ = [
     "DEFAULT_ENTRIES",
@@ -142,7 +142,7 @@ def chosen_broker(url: str | None, configured: str = "embedded://") -> str:
 def read_launch(path: str | os.PathLike[str]) -> Launch:
     """The actor whose configuration a file is. Raises as `read_launches`."""
     document, marks = _read(path)
-    _require_mapping(document, path)
+    _require_mapping(document, marks)
     return Launch(document, marks)
 
 
@@ -155,44 +155,41 @@ def read_launches(path: str | os.PathLike[str], common: str | os.PathLike[str] |
         CommandError: a file is missing or no YAML.
         TypeError: something that must be a mapping or a list is not.
     """
+    from roleml.core.builders.errors import Problems, WrongTypeError
+
     document, marks = _read(path)
-    _require_mapping(document, path)
+    _require_mapping(document, marks)
     found: list[tuple[Mapping[str, Any], Marks]] = [(document, marks)]
     if "profiles" in document:
         profiles = document["profiles"]
         if not isinstance(profiles, list) or not profiles:
-            raise TypeError(f"{marks.key(('profiles',))}: 'profiles' is a list of actor configurations")
+            problems = Problems(marks)
+            problems.add(("profiles",), "expected a list of actor configurations", WrongTypeError)
+            problems.raise_if_any()
         for index, profile in enumerate(profiles):
-            _require_mapping(profile, marks.value(("profiles", index)))
+            _require_mapping(profile, marks, ("profiles", index))
         found = [
             (profile, marks.below(("profiles", index)))
             for index, profile in enumerate(profiles)
         ]  # fmt: skip
     if common is not None:
         shared, shared_marks = _read(common)
-        _require_mapping(shared, common)
+        _require_mapping(shared, shared_marks)
         found = [({**config, **shared}, marks.overlaid(shared_marks)) for config, marks in found]
     return [Launch(config, marks) for config, marks in found]
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[Any, Marks]:
-    from roleml.shared.yml import YAMLError, load_yaml_with_marks  # not needed by `roleml --help`
+    from roleml.shared.yml import load_yaml_with_marks  # not needed by `roleml --help`
 
-    try:
+    with reading(path):
         return load_yaml_with_marks(path)
-    except FileNotFoundError as error:
-        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
-    except IsADirectoryError as error:
-        raise CommandError(f"{path} is a folder; name a configuration file in it") from error
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
-    except YAMLError as error:
-        raise CommandError(str(error)) from error
 
 
-def _require_mapping(value: Any, where: object) -> None:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{where}: a configuration is a mapping of keys to values, such as 'name: server'")
+def _require_mapping(value: Any, marks: Marks, path: KeyPath = ()) -> None:
+    from roleml.core.builders.errors import require_mapping
+
+    require_mapping(value, marks, path)
 
 
 def choose(launches: Sequence[Launch], name: str | None, path: object) -> Launch:

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         launches = read_launches(arguments.config)
     except TypeError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), of=error) from error
     launch = with_arguments(choose(launches, arguments.actor, arguments.config), arguments)
     if arguments.name is not None:
         launch = launch.changed(name=arguments.name.replace("{host}", host_name()))

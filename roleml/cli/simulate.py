@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError
+from roleml.cli.command import CommandError, reading
 from roleml.cli.foreground import Interruption, StopSignals, tell
 from roleml.cli.launch import broker_url, chosen_broker
 from roleml.cli.report.command import require_plots
@@ -99,22 +99,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(arguments: argparse.Namespace) -> Experiment:
     """The experiment that the command line asks for. Raises CommandError for what is wrong with it."""
-    from roleml.shared.yml import YAMLError, load_yaml_with_marks
+    from roleml.shared.yml import load_yaml_with_marks
     from roleml.simulation.experiment import Experiment
 
     try:
-        experiment = Experiment.load(arguments.config)
+        with reading(arguments.config):
+            experiment = Experiment.load(arguments.config)
         devices, marks = None, None
         if arguments.devices is not None:
-            devices, marks = load_yaml_with_marks(arguments.devices)
+            with reading(arguments.devices):
+                devices, marks = load_yaml_with_marks(arguments.devices)
             devices = {} if devices is None else devices
         return experiment.changed(
             commands=arguments.instructions, seed=arguments.seed, devices=devices, device_marks=marks
         )
-    except OSError as error:
-        raise CommandError(f"{error.filename or arguments.config}: {error.strerror}") from error
-    except (YAMLError, ValueError, TypeError) as error:
-        raise CommandError(str(error)) from error
+    except (ValueError, TypeError) as error:
+        raise CommandError(str(error), of=error) from error
 
 
 def carry_out(experiment: Experiment, arguments: argparse.Namespace) -> Outcome:

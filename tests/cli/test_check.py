@@ -275,14 +275,55 @@ def test_warnings_count_where_one_is_strict(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("- a list", "is a mapping of keys to values"), ("a: [", "config.yaml:1:5")]
+    ("text", "complaint"),
+    [
+        ("- a list", "config.yaml:1:1: error: a configuration is a mapping of keys to values"),
+        ("", "config.yaml:1:1: error: a configuration is a mapping"),
+        ("a: [", "config.yaml:1:5: error: expected the node content"),
+        ("a: !include nowhere.yaml", "config.yaml:1:4: error: there is no file nowhere.yaml to include"),
+        ("a: !include .", "config.yaml:1:4: error: . cannot be included: is a directory"),
+    ],
 )
-def test_what_cannot_be_read_is_told(
+def test_what_cannot_be_read_is_told_and_the_other_files_are_checked(
     folder: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
 ) -> None:
-    assert main(["check", write(folder, text)]) == 2
-    assert complaint in capsys.readouterr().err
-    assert main(["check", "nowhere.yaml"]) == 2
+    names = [write(folder, text), "confgi.yaml", str(folder), write(folder, "name: 'a b'", "two.yaml")]
+    assert main(["check", *names]) == 2
+    out = capsys.readouterr().out
+    assert complaint in out
+    assert "confgi.yaml: error: No such file or directory; did you mean 'config.yaml'? [RML-L001]" in out
+    assert "is a folder" in out
+    assert "two.yaml:1:7: error: name: " in out
+    assert main(["check", "--json", *names]) == 2
+    row, missing, *_ = json.loads(capsys.readouterr().out)
+    assert row["line"] == 1
+    assert row["column"]
+    assert row["code"] in ("RML-C004", "RML-C010")
+    assert missing["line"] is None
+
+
+NO_EFFECT = """\
+name: a
+roles:
+  one: {class: MODULE.Trainer, options: {share: 1}, impl: {model: {construct_strategy: once}}}
+  two:
+    class: MODULE.Trainer
+    options: {share: 1}
+    impl: {model: {class: builtins.dict, serializer_destination: model.bin}}
+name: b
+"""
+
+
+def test_what_has_no_effect_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    findings = check_file(write(folder, NO_EFFECT))
+    assert [(each.mark and each.mark.line, each.text.partition(":")[0]) for each in findings.errors] == [
+        (3, "nothing gives the object")
+    ]
+    assert [(each.mark and each.mark.line, each.text) for each in findings.warnings] == [
+        (7, "'model.bin' is not used: there is no 'serializer', such as 'pickle'"),
+        (8, "'name' is given again, the one at config.yaml:1:1 is ignored"),
+    ]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

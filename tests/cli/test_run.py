@@ -147,16 +147,18 @@ def test_a_class_that_is_not_there_is_a_wrong_configuration(folder: Path) -> Non
     [
         ("- name: one\n", "a configuration is a mapping"),
         ("name: [one\n", "file.yaml:2:1: "),
-        ("profiles: one\n", "file.yaml:1:1: 'profiles' is a list of actor configurations"),
-        ("profiles: []\n", "'profiles' is a list of actor configurations"),
-        ("profiles: [one]\n", "file.yaml:1:12: a configuration is a mapping"),
+        ("profiles: one\n", "file.yaml:1:1: profiles: expected a list of actor configurations"),
+        ("profiles: []\n", "profiles: expected a list of actor configurations"),
+        ("profiles: [one]\n", "file.yaml:1:12: profiles[0]: a configuration is a mapping"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], content: str, said: str
 ) -> None:
     (folder / "file.yaml").write_text(content)
-    assert said in refused(capsys, str(folder / "file.yaml"))
+    told = refused(capsys, str(folder / "file.yaml"))
+    assert said in told
+    assert "roleml explain RML-C" in told
 
 
 def test_a_missing_file_and_a_folder_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def test_the_flags_replace_keys_and_have_their_defaults(folder: Path, launched: 
 
 def test_a_configuration_that_is_no_mapping_is_a_type_error(folder: Path) -> None:
     (folder / "list.yaml").write_text("- name: one\n")
-    with pytest.raises(TypeError, match=r"list\.yaml: a configuration is a mapping"):
+    with pytest.raises(TypeError, match=r"list\.yaml:1:1: a configuration is a mapping"):
         single.run_actor_from_cli(arguments=["-c", "list.yaml"])
 
 

@@ -103,6 +103,46 @@ def test_saving_keeps_the_order_and_refuses_other_objects_without_touching_the_f
     assert load_yaml(path) == {"b": 1, "a": "ü"}
 
 
+def test_numbers_are_those_of_yaml_1_2_and_json(write: Write, tmp_path: Path) -> None:
+    text = "[1e-3, 1E5, -1.5e3, .5e+2, 1.e1, 1e-07, 0x1e3, 'e1', '1e5', e5, 1e, 1e5x]"
+    expected = [0.001, 1e5, -1500.0, 50.0, 10.0, 1e-7, 0x1E3, "e1", "1e5", "e5", "1e", "1e5x"]
+    assert load_yaml(write(a=text)) == expected
+    save_yaml(tmp_path / "b.yaml", expected)
+    assert load_yaml(tmp_path / "b.yaml") == expected
+
+
+@pytest.mark.parametrize("indent", [None, 2, "\t"])
+def test_all_json_is_read(tmp_path: Path, indent: Any) -> None:
+    value = {"a\tb": [1e-7, 1e22, -0.5, None, "\U0001f600\t\\", "1e5"], "c": {"d": {}, "e": []}}
+    (tmp_path / "a.json").write_text(json.dumps(value, indent=indent))
+    assert load_yaml(tmp_path / "a.json") == value
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "text"),
+    [
+        (b"a: 1\nb: caf\xe9\n", "2:7", "the byte 0xe9 is no UTF-8; save the file as UTF-8 text"),
+        ("é: 1\nb: x\x07\n".encode(), "2:5", "the character U+0007 cannot stand here; remove it"),
+        ("a: 1\n".encode("utf-16-le"), "1:2", "save the file as UTF-8 text"),
+    ],
+)
+def test_what_is_no_text_is_told_with_its_place(
+    tmp_path: Path, content: bytes, place: str, text: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BrokenFileError) as info:
+        load_yaml(path)
+    assert str(info.value).startswith(f"{path}:{place}: ")
+    assert text in str(info.value)
+
+
+@pytest.mark.parametrize("merged", ["file.yaml", "[1]"])
+def test_a_merge_of_something_else_says_what_can_be_merged(write: Write, merged: str) -> None:
+    with pytest.raises(BrokenFileError, match=r"write '<<: \*anchor', or '<<: !include file.yaml'"):
+        load_yaml(write(a=f"<<: {merged}\n"))
+
+
 def test_a_repeated_key_is_reported(write: Write, caplog: pytest.LogCaptureFixture) -> None:
     path = write(a="a: 1\nb: 2\na: 3\n")
     assert load_yaml(path) == {"a": 3, "b": 2}
@@ -180,9 +220,10 @@ def test_a_key_path_that_leads_nowhere_is_named_with_the_nearest_key(write: Writ
 
 def test_a_missing_included_file_is_named_with_its_place(write: Write) -> None:
     path = write(a="x:\n- !include none.yaml\n")
-    with pytest.raises(FileNotFoundError, match=re.escape(f"included at {path}:2:3")) as info:
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{path}:2:3: there is no file")) as info:
         load_yaml(path)
     assert info.value.filename == str(path.parent / "none.yaml")
+    assert isinstance(info.value, BrokenFileError)
 
 
 def test_files_that_include_each_other_are_refused(write: Write) -> None:

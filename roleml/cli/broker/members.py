@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roleml.cli.command import CommandError
-from roleml.shared.yml import YAMLError, load_yaml
+from roleml.cli.command import CommandError, reading
+from roleml.shared.yml import load_yaml
 
 __all__ = ["Members", "read_members"]
 
@@ -52,12 +52,8 @@ def read_members(files: Sequence[Path]) -> Members:
 
 
 def _load(file: Path) -> Any:
-    try:
+    with reading(file):
         return load_yaml(file)
-    except OSError as e:
-        raise CommandError(f"cannot read {file}: {e.strerror}") from e
-    except YAMLError as e:
-        raise CommandError(str(e)) from e
 
 
 def _configs(document: Any, file: Path) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from roleml.cli.command import CommandError
+
+if TYPE_CHECKING:
+    from roleml.shared.yml import Mark
 
 __all__ = ["register", "run"]
 
@@ -34,26 +39,48 @@ def run(arguments: argparse.Namespace) -> int:
     from roleml.cli.check.files import read_or_refuse
 
     rows: list[dict[str, Any]] = []
+    unreadable = False
     for path in arguments.configs:
-        findings = read_or_refuse(path).findings
-        rows += [
-            {
-                "severity": severity,
-                "code": problem.code,
-                "file": problem.mark.file if problem.mark else str(path),
-                "line": problem.mark.line if problem.mark else None,
-                "column": problem.mark.column if problem.mark else None,
-                "text": str(problem).removeprefix(f"{problem.mark}: ") if problem.mark else str(problem),
-            }
-            for severity, problem in findings.sorted()
-        ]
+        try:
+            found = read_or_refuse(path).findings.sorted()
+        except CommandError as error:  # the other files are checked all the same
+            rows += _unread(path, error)
+            unreadable = True
+        else:
+            rows += [
+                _row(severity, path, problem.mark, str(problem), problem.code) for severity, problem in found
+            ]
     errors = sum(row["severity"] == "error" for row in rows)
     if arguments.json:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            place = f"{row['file']}:{row['line']}:{row['column']}"
+            place = ":".join(str(row[key]) for key in ("file", "line", "column") if row[key] is not None)
             print(f"{place}: {row['severity']}: {row['text']} [{row['code']}]")
         number = f"{len(arguments.configs)} file{'s' if len(arguments.configs) > 1 else ''}"
         print(f"{number} checked: {errors} errors, {len(rows) - errors} warnings")
-    return 1 if errors or (arguments.strict and rows) else 0
+    return 2 if unreadable else 1 if errors or (arguments.strict and rows) else 0
+
+
+def _unread(path: str, error: CommandError) -> list[dict[str, Any]]:
+    """The rows for a file that cannot be read: where, if the reason is within it."""
+    from roleml.core.builders.errors import ConfigError
+    from roleml.shared.yml import BrokenFileError
+
+    cause = error.__cause__
+    if isinstance(cause, ConfigError):
+        return [_row("error", path, each.mark, str(each), each.code) for each in cause.problems]
+    if isinstance(cause, BrokenFileError):
+        return [_row("error", path, cause.mark, str(cause), cause.code)]
+    return [_row("error", path, None, str(error), error.code)]
+
+
+def _row(severity: str, path: str, mark: Mark | None, text: str, code: str) -> dict[str, Any]:
+    return {
+        "severity": severity,
+        "code": code,
+        "file": mark.file if mark else str(path),
+        "line": mark.line if mark else None,
+        "column": mark.column if mark else None,
+        "text": text.removeprefix(f"{mark or path}: "),
+    }

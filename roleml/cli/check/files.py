@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from roleml.cli.check.actors import ActorsCheck
-from roleml.cli.check.findings import Findings
+from roleml.cli.check.findings import Code, Findings
 from roleml.cli.check.fitting import Check, mappings
 from roleml.cli.check.runs import RunCheck
-from roleml.cli.command import CommandError
+from roleml.cli.command import reading
+from roleml.core.builders.errors import ConfigError, Problem, require_mapping
 from roleml.core.builders.spec import ACTOR
 from roleml.library.roles.conductor.types import RUN, TEMPLATE
 
@@ -39,9 +40,8 @@ def read(path: str | os.PathLike[str]) -> Check:
     """
     from roleml.shared.yml import load_yaml_with_marks
 
-    config, marks = load_yaml_with_marks(path)
-    if not isinstance(config, Mapping):
-        raise TypeError(f"{path}: a configuration is a mapping of keys to values, such as 'name: server'")
+    config, marks = load_yaml_with_marks(path, log=False)
+    require_mapping(config, marks)
     folders = [str(Path(path).absolute().parent)]
     given = [config.get(key) for key in ("src", "workdir")]
     folders += [os.path.abspath(folder) for folder in given if isinstance(folder, str)]
@@ -53,19 +53,17 @@ def read(path: str | os.PathLike[str]) -> Check:
         else:
             check = ActorsCheck(config, marks)
         check.check()
-        return check
+    for key in marks.repeated:
+        check.findings.warnings.append(
+            Problem((), str(key), ConfigError, key.mark, code=Code.NO_EFFECT.value)
+        )
+    return check
 
 
 def read_or_refuse(path: str | os.PathLike[str]) -> Check:
     """As `read`, for commands. Raises CommandError for what cannot be read."""
-    from roleml.shared.yml import YAMLError
-
-    try:
+    with reading(path):
         return read(path)
-    except FileNotFoundError as error:
-        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
-    except (YAMLError, TypeError, OSError) as error:
-        raise CommandError(str(error)) from error
 
 
 @contextmanager

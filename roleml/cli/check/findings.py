@@ -25,6 +25,7 @@ class Code(Enum):
     CONDITIONS = "RML-C108"
     UNREACHABLE = "RML-C109"
     PATTERN = "RML-C110"
+    NO_EFFECT = "RML-C111"
 
 
 @dataclass

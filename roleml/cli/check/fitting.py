@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from roleml.core.builders.role import RoleBuilder
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import attribute
+from roleml.core.role.elements import Element, ElementImplementation
 from roleml.shared.interfaces import Runnable
 from roleml.shared.suggestions import did_you_mean, nearest
 
@@ -90,10 +92,26 @@ class Check:
         cls = builder.role_class
         assert cls is not None
         for element, attr in cls.elements.items():
-            if _required(cls, attr) and element not in builder.impls:
+            declaration, impl = getattr(cls, attr), builder.impls.get(element)
+            if impl is not None:
+                self._check_impl(declaration, impl, builder.impl_paths[element])
+            elif not declaration.optional and not _provides(declaration, ElementImplementation()):
                 text = f"the element {element!r} of role class {cls.__qualname__} has no implementation"
                 self.error(path, text, Code.ELEMENT)
         return Hosted(cls, path)
+
+    def _check_impl(self, declaration: Element[Any], impl: ElementImplementation, path: KeyPath) -> None:
+        if not _provides(declaration, impl):
+            text = "nothing gives the object: name a 'class', a 'constructor', or the object itself as 'impl'"
+            self.error(path, text, Code.ELEMENT)
+        for key, file, function in (
+            ("serializer", impl.serializer_destination, impl.serializer or declaration.default_serializer),
+            ("deserializer", impl.deserializer_source, impl.deserializer or declaration.default_deserializer),
+        ):
+            if file is not None and function is None:
+                where = (*path, f"{key}_{'destination' if key == 'serializer' else 'source'}")
+                text = f"{os.fspath(file)!r} is not used: there is no {key!r}, such as 'pickle'"
+                self.warn(where, text, Code.NO_EFFECT)
 
     def fit_together(self) -> None:
         """Relationships lead somewhere, and what is listened to exists."""
@@ -190,9 +208,11 @@ def _class_of(spec: Any) -> type[Role] | None:
     return found if isinstance(found, type) and issubclass(found, Role) else None
 
 
-def _required(cls: type[Role], attribute_name: str) -> bool:
-    element = getattr(cls, attribute_name)
-    return not element.optional and element.default_impl is None and element.default_constructor is None
+def _provides(declaration: Element[Any], impl: ElementImplementation) -> bool:
+    """Whether the element gets an object from somewhere."""
+    reads = impl.deserializer_source is not None and (impl.deserializer or declaration.default_deserializer)
+    constructs = impl.constructor or impl.narrowed or declaration.default_constructor
+    return bool(reads or constructs) or impl.impl is not None or declaration.default_impl is not None
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -64,13 +64,15 @@ def values_of(texts: Sequence[str]) -> dict[str, Any]:
     """`name=value` pairs. Raises CommandError for what is none."""
     import yaml
 
+    from roleml.shared.yml import Loader
+
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise CommandError(f"{text!r} is no argument: write name=value, such as num_rounds=3")
         try:
-            values[name] = yaml.safe_load(value)
+            values[name] = yaml.load(value, Loader)
         except yaml.YAMLError as error:
             raise CommandError(f"the value of {name} is no YAML: {describe(error)}") from error
     return values

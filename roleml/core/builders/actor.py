@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from roleml.core.actor.actor import Actor, BaseActor
 from roleml.core.actor.checkpoints import CheckpointError
 from roleml.core.builders.components import Component, find_component, group_mode, messaging_is_disabled
-from roleml.core.builders.errors import ConfigError, Problems
+from roleml.core.builders.errors import ConfigError, Problems, require_mapping
 from roleml.core.builders.role import RoleBuilder, install_role
 from roleml.core.builders.schema import Record
 from roleml.core.builders.spec import ACTOR, ActorBootstrapSpec, RoleDescriptor, snapshot
@@ -96,8 +96,7 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         from roleml.shared.yml import load_yaml_with_marks  # PyYAML is not needed without a file
 
         config, marks = load_yaml_with_marks(path)
-        if not isinstance(config, Mapping):
-            raise TypeError(f"{path}: a configuration is a mapping of keys to values, such as 'name: server'")
+        require_mapping(config, marks)
         self.load_config(config, marks)
 
     def load_config(self, config: ActorBootstrapSpec | Mapping[str, Any], marks: Marks | None = None) -> None:

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ __all__ = [
     "UnknownElementError",
     "UnknownKeyError",
     "WrongTypeError",
+    "require_mapping",
 ]
 
 
@@ -147,6 +148,16 @@ class Problems:
         if self._found:
             first = self._found[0]
             raise first.kind(*self._found) from first.cause
+
+
+def require_mapping(config: Any, marks: Marks, path: KeyPath = ()) -> None:
+    """Raise WrongTypeError, a TypeError, if the configuration at `path` of a file is no mapping."""
+    if not isinstance(config, Mapping):
+        found = "nothing" if config is None else "a list" if isinstance(config, list) else repr(config)
+        text = f"a configuration is a mapping of keys to values, such as 'name: server', and here is {found}"
+        problems = Problems(marks)
+        problems.add(path, text, WrongTypeError, at_value=True)
+        problems.raise_if_any()
 
 
 def dotted(path: Iterable[Any]) -> str:

@@ -107,6 +107,8 @@ class RoleBuilder:
         self.config = RoleConfig(given["class"], given.get("options") or {}, given.get("impl") or {})
         self.role: Role | None = None
         self.impls: dict[str, ElementImplementation] = {}
+        #: where in the configuration each of them stands
+        self.impl_paths: dict[str, KeyPath] = {}
         self._cls: type[Role] | None = None
 
     @property
@@ -136,6 +138,7 @@ class RoleBuilder:
             impl = parse_element_impl(spec, path, problems)
             if impl is not None:
                 impls[element_name] = impl
+                self.impl_paths[element_name] = path
                 if element_name in cls.elements:
                     declaration = getattr(cls, cls.elements[element_name])
                     _check_type(declaration, impl, path, problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
 import math
 import os
@@ -72,9 +73,25 @@ class _Simple:
 
     def check(self, value: Any, path: KeyPath, problems: Problems) -> None:
         if not self.accepts(value):
-            problems.add(
-                path, f"expected {self.expected()}, not {shown(value)}", WrongTypeError, at_value=True
-            )
+            text = f"expected {self.expected()}, not {shown(value)}{self.instead(value)}"
+            problems.add(path, text, WrongTypeError, at_value=True)
+
+    def instead(self, value: Any) -> str:
+        """What to write instead of a wrong value, as the end of an error message."""
+        if isinstance(value, str) and value.startswith("!include "):
+            return "; write it without quotes"
+        return ""
+
+
+class _Textual(_Simple):
+    """A kind of text, for which YAML may have taken something else."""
+
+    def instead(self, value: Any) -> str:
+        if isinstance(value, bool):
+            return "; YAML reads yes, no, on and off like true and false: put it in quotes"
+        if isinstance(value, int | float | datetime.date):
+            return "; put it in quotes"
+        return super().instead(value)
 
 
 class Anything(_Simple):
@@ -89,7 +106,7 @@ class Anything(_Simple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Text(_Simple):
+class Text(_Textual):
     what: str = "a text"
 
     def accepts(self, value: Any) -> bool:
@@ -102,7 +119,7 @@ class Text(_Simple):
         return {"type": "string"}
 
 
-class Path(_Simple):
+class Path(_Textual):
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str | os.PathLike)
 
@@ -163,7 +180,7 @@ class Number(_Simple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Name(_Simple):
+class Name(_Textual):
     """A text that `verify` returns or raises ValueError for."""
 
     what: str
@@ -281,10 +298,10 @@ class ListOf(_Simple):
             for position, item in enumerate(value):
                 self.item.check(item, (*path, position), problems)
         else:
-            hint = f"; write [{value}]" if isinstance(value, str) else ""
-            problems.add(
-                path, f"expected {self.expected()}, not {shown(value)}{hint}", WrongTypeError, at_value=True
-            )
+            super().check(value, path, problems)
+
+    def instead(self, value: Any) -> str:
+        return super().instead(value) or (f"; write [{value}]" if isinstance(value, str) else "")
 
     def schema(self) -> JSON:
         several: JSON = {"type": "array", "items": self.item.schema()}
@@ -310,6 +327,9 @@ class MappingOf(_Simple):
         for key, item in value.items():
             self.key.check(key, (*path, key), problems.at_keys())
             self.value.check(item, (*path, key), problems)
+
+    def instead(self, value: Any) -> str:
+        return super().instead(value) or _as_mapping(value)
 
     def schema(self) -> JSON:
         return {
@@ -377,7 +397,13 @@ class Record(_Simple):
         return isinstance(value, Mapping)
 
     def expected(self) -> str:
-        return f"{self.what} (a mapping with the keys {', '.join(self.usual)})"
+        some = self.usual if len(self.usual) < 6 else [*self.usual[:4], "..."]
+        return f"{self.what} (a mapping with the keys {', '.join(some)})"
+
+    def instead(self, value: Any) -> str:
+        if isinstance(value, str) and _DOTTED.fullmatch(value) and "class" in self.fields:
+            return f"; write {{class: {value}}}"
+        return super().instead(value) or _as_mapping(value)
 
     @property
     def usual(self) -> list[str]:
@@ -416,11 +442,17 @@ class Record(_Simple):
         }
 
 
+def _as_mapping(value: Any) -> str:
+    return "; write each entry as 'key: value', without a '-' before it" if isinstance(value, list) else ""
+
+
 def shown(value: Any) -> str:
     """A value in an error message, cut to a readable length."""
     if value is None:
         return "nothing"
     if isinstance(value, Mapping):
         return "a mapping"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

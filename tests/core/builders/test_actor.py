@@ -394,7 +394,7 @@ def test_a_broken_file_is_explained(config_file: Callable[..., Path]) -> None:
 
 
 def test_a_file_without_mapping_is_a_type_error(config_file: Callable[..., Path]) -> None:
-    with pytest.raises(TypeError, match=r"config.yaml: a configuration is a mapping"):
+    with pytest.raises(TypeError, match=r"config.yaml:1:1: a configuration is a mapping .* here is a list"):
         FakeBuilder.from_file(config_file("- name\n"))
 
 

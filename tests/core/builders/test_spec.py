@@ -243,7 +243,7 @@ def test_problems_of_a_file_start_with_file_line_and_column(tmp_path: Path) -> N
         f"{path}:3:1: work_dir: unknown key 'work_dir' of an actor configuration; did you mean 'workdir'?",
         f"{roles}:1:1: roles.trainer: a role needs the key 'class' (the role class)",
         f"{roles}:2:3: roles.trainer.clas: unknown key 'clas' of a role; did you mean 'class'?",
-        f"{path}:6:3: handshakes[0]: expected an actor name, not 3",
+        f"{path}:6:3: handshakes[0]: expected an actor name, not 3; put it in quotes",
     ]
 
 
