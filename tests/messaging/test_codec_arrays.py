@@ -118,7 +118,7 @@ def test_any_layout_of_memory_arrives_in_c_order(array: np.ndarray[Any, Any]) ->
         np.complex64(1j),
         np.longdouble(1) / 3,
         np.datetime64("2026-11-24T01:02", "m"),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "s"),
         np.timedelta64(5, "ns"),
         np.str_("text"),
         np.str_(""),
