@@ -1,8 +1,8 @@
 """Cutting one labelled dataset into the parts of several clients.
 
 Each function returns one sorted array of indices per part; the parts are disjoint, cover the dataset and
-are not empty. The same arguments give the same parts on every machine and NumPy version: the generator is
-MT19937 as frozen in `numpy.random.RandomState`.
+are not empty. Labels are of shape `(n,)`, numbers or texts. The same arguments give the same parts on every
+machine and NumPy version: the generator is MT19937 as frozen in `numpy.random.RandomState`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def split_by_shards(labels: Any, parts: int, *, shards_per_part: int = 2, seed: 
     The pathological non-IID setting of McMahan et al., AISTATS 2017 (arXiv:1602.05629), where 2 shards of one
     label each make a client.
     """
-    labels = np.asarray(labels)
+    labels = _labels(labels)
     shard_count = parts * shards_per_part
     _check_parts(len(labels), parts)
     if shards_per_part < 1 or len(labels) < shard_count:
@@ -59,10 +59,10 @@ def split_dirichlet(labels: Any, parts: int, *, alpha: float, seed: int = 0) -> 
     Yurochkin et al., "Bayesian Nonparametric Federated Learning of Neural Networks", ICML 2019
     (arXiv:1905.12022); compare Hsu, Qi and Brown, arXiv:1909.06335, who draw per client instead of per label.
     """
-    labels = np.asarray(labels)
+    labels = _labels(labels)
     _check_parts(len(labels), parts)
-    if not alpha > 0:
-        raise ValueError(f"alpha must be positive, not {alpha}")
+    if not 0 < alpha < np.inf:
+        raise ValueError(f"alpha must be positive and finite, not {alpha}: for even parts use split_evenly")
     generator = _generator(seed)
     owned: list[list[Indices]] = [[] for _ in range(parts)]
     for label in np.unique(labels):
@@ -98,6 +98,13 @@ def describe_labels(labels: Any) -> str:
 def _generator(seed: int) -> np.random.RandomState:
     # through a SeedSequence, because RandomState alone takes 32 bits and the seed of an actor has up to 63
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+
+
+def _labels(labels: Any) -> npt.NDArray[Any]:
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise ValueError(f"labels have the shape (n,), one for each sample, not {array.shape}")
+    return array
 
 
 def _check_parts(size: int, parts: int) -> None:

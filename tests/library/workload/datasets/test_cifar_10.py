@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +130,15 @@ def test_the_command_line_slices_and_splits(root: Path, tmp_path: Path) -> None:
         [str(root), str(tmp_path / "skewed"), "--mode", "non-iid", "--alpha", "0.5", "--count", "1"]
     )
     assert len(list((tmp_path / "skewed").glob("labels_*.npy"))) == 5
+
+
+@pytest.mark.parametrize("index", [0, 6, "1"])
+def test_a_training_file_that_does_not_exist_is_refused(root: Path, index: Any) -> None:
+    with pytest.raises(ValueError, match="they have the numbers 1 to 5"):
+        CiFar10Dataset(root, index=index)
+
+
+def test_the_number_of_a_slice_may_be_one_of_numpy(root: Path, tmp_path: Path) -> None:
+    slice_cifar_10_dataset(root, tmp_path / "slices")
+    one = CiFar10SlicedDataset(tmp_path / "slices", np.int64(3))  # type: ignore[arg-type]
+    assert np.array_equal(one.x, CiFar10SlicedDataset(tmp_path / "slices", 3).x)

@@ -62,6 +62,7 @@ def test_images_have_a_channel_and_two_dimensions() -> None:
         {"client": -1, "clients": 5},
         {"part": "test", "client": 0, "clients": 5},
         {"part": "validation"},
+        {"alpha": 0.5},
     ],
 )
 def test_a_share_that_does_not_exist_is_refused(wrong: dict[str, Any]) -> None:

@@ -107,3 +107,19 @@ def test_labels_are_counted_and_described() -> None:
     assert count_labels([3, 1, 3]) == {1: 1, 3: 2}
     assert describe_labels([3, 1, 3]) == "3 samples: 1 x1, 3 x2"
     assert describe_labels([]) == "no samples"
+
+
+def test_alpha_must_be_finite() -> None:
+    with pytest.raises(ValueError, match="finite, not inf: for even parts use split_evenly"):
+        split_dirichlet([0, 1, 1], 2, alpha=float("inf"))
+
+
+def test_labels_of_another_shape_are_refused() -> None:
+    for split in (
+        lambda y: split_dirichlet(y, 2, alpha=1),
+        lambda y: split_by_shards(y, 2, shards_per_part=1),
+    ):
+        with pytest.raises(
+            ValueError, match=r"labels have the shape \(n,\), one for each sample, not \(4, 4\)"
+        ):
+            split(np.eye(4))

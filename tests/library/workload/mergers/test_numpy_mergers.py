@@ -236,3 +236,27 @@ def test_the_default_weighted_merger_collects() -> None:
 def test_the_averager_takes_values_and_the_weighted_one_pairs() -> None:
     assert isinstance(ArrayDictAverager(), ValueMerger)
     assert isinstance(WeightedArrayDictAverager({}), KeyValueMerger)
+
+
+@pytest.mark.parametrize(
+    ("weight", "error", "complaint"),
+    [
+        (math.nan, ValueError, "the weight of 2 is nan"),
+        (math.inf, ValueError, "the weight of 2 is inf"),
+        (None, TypeError, "the weight of 2 is no number, but None"),
+    ],
+)
+def test_a_weight_that_is_no_number_is_refused_with_its_key(
+    weight: Any, error: type[Exception], complaint: str
+) -> None:
+    merger: Any = WeightedArrayDictAverager({1: 3, 2: weight})
+    merger.push(1, {"a": np.ones(2)})
+    with pytest.raises(error, match=complaint):
+        merger.push(2, {"a": np.zeros(2)})
+    assert merger.merge()["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("nothing", [None, [np.ones(2)], 3])
+def test_what_is_no_model_is_refused(nothing: Any) -> None:
+    with pytest.raises(TypeError, match=r"cannot merge a \w+: a model is a dict of names to arrays"):
+        ArrayDictAverager().push(nothing)

@@ -159,3 +159,22 @@ def test_models_must_fit_together(make: Make) -> None:
         merger.push({"w": np.zeros(4)})
     with pytest.raises(KeyError, match="'w' is missing"):
         merger.push({"v": np.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    "make", [CoordinateMedian, lambda: TrimmedMean(0.3), lambda: Krum(2), lambda: MultiKrum(2, 3)]
+)
+@pytest.mark.parametrize("lie", [np.nan, np.inf, -np.inf, 1e300])
+def test_two_of_nine_that_send_no_numbers_do_not_matter(make: Make, lie: float) -> None:
+    values = models(7)
+    liars = [{name: np.full_like(array, lie) for name, array in values[0].items()} for _ in range(2)]
+    result = merged(make(), [liars[0], *values, liars[1]])
+    for name, array in result.items():
+        honest = np.stack([each[name] for each in values])
+        assert (honest.min(axis=0) <= array).all()
+        assert (array <= honest.max(axis=0)).all()
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(TypeError, match="cannot merge a NoneType"):
+        CoordinateMedian().push(None)  # type: ignore[arg-type]

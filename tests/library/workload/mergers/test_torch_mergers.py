@@ -124,3 +124,25 @@ def test_the_averager_takes_values_and_the_weighted_one_pairs() -> None:
     assert not isinstance(TorchStateDictAverager(), KeyValueMerger)
     assert isinstance(WeightedTorchStateDictAverager({}), KeyValueMerger)
     assert isinstance(TorchStateDictCumulator(), CumulativeValueMerger)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_the_narrowest_floats_are_averaged(dtype: torch.dtype) -> None:
+    merger = TorchStateDictAverager()
+    for value in (1.0, 3.0):
+        merger.push({"a": torch.tensor([value]).to(dtype)})
+    merged = merger.merge()["a"]
+    assert (merged.dtype, merged.float().tolist()) == (dtype, [2.0])
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ({"a": np.ones(2)}, "cannot merge 'a': it is a ndarray, not a tensor"),
+        ({"a": torch.eye(2).to_sparse()}, "cannot merge 'a': it is a torch.sparse_coo, not a dense tensor"),
+        (None, "cannot merge a NoneType"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(value: Any, complaint: str) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        TorchStateDictAverager().push(value)

@@ -75,3 +75,9 @@ def test_vgg_ends_in_a_layer_from_4096_to_10() -> None:
 def test_an_unknown_vgg_type_is_refused(cls: Any) -> None:
     with pytest.raises(ValueError, match="VGG11, VGG16, VGG19"):
         cls(type="VGG12")
+
+
+@pytest.mark.parametrize("cls", [LeNet5Model, LeNet5RGBModel, VGGLiteModel])
+def test_a_misspelt_option_is_refused(cls: Any) -> None:
+    with pytest.raises(TypeError, match="learning_rate"):
+        cls(learning_rate=0.1)

@@ -56,6 +56,8 @@ class DigitsDataset(XYDataset):
             raise ValueError(f"there is no part {part!r} of the digits: choose 'train' or 'test'")
         if (client is None) != (clients is None):
             raise ValueError(f"client and clients go together, got client={client}, clients={clients}")
+        if alpha is not None and clients is None:
+            raise ValueError(f"alpha={alpha} skews the shares of clients: say client and clients, too")
         if part == "test" and client is not None:
             raise ValueError("the test set is not divided among clients: leave client and clients out")
         if client is not None and clients is not None and not 0 <= client < clients:

@@ -80,6 +80,8 @@ class MNISTDataset(XYDataset):
             raise ValueError(f"there is no part {part!r}: choose 'train' or 'test'")
         if (client is None) != (clients is None):
             raise ValueError(f"client and clients go together, got client={client}, clients={clients}")
+        if alpha is not None and clients is None:
+            raise ValueError(f"alpha={alpha} skews the shares of clients: say client and clients, too")
         images, labels = (read_idx(_find(Path(root), name)) for name in _FILES[part])
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise ValueError(f"images {images.shape} and labels {labels.shape} in {root} do not go together")

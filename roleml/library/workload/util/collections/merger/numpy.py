@@ -40,8 +40,9 @@ class ArrayDictSum:
         Raises:
             KeyError: an array that the first dict had is missing.
             ValueError: an array has another shape than in the first dict.
-            TypeError: an array does not hold real numbers.
+            TypeError: an array does not hold real numbers, or there is no dict at all.
         """
+        require_dict(values)
         names = list(values) if self._empty else list(self._sums)
         if missing := [name for name in names if name not in values]:
             raise KeyError(f"cannot merge: {missing} missing, which the first value had; got {list(values)}")
@@ -126,12 +127,29 @@ class WeightedArrayDictAverager(WeightedMerger[Key, Arrays, dict[str, npt.NDArra
         self._arrived: list[float] = []
 
     def _push(self, key: Key, value: Arrays) -> None:
-        weight = float(self.weights[key])
+        weight = weight_of(self.weights, key)
         self._sum.add(value, weight)
         self._arrived.append(weight)
 
     def merge(self) -> dict[str, npt.NDArray[Any]]:
         return self._sum.value(total_weight(self._arrived)) if self._arrived else {}
+
+
+def require_dict(model: Any) -> None:
+    """Raise TypeError for what is no dict of arrays, such as what a `train` gives that returns nothing."""
+    if not isinstance(model, Mapping):
+        raise TypeError(f"cannot merge a {type(model).__name__}: a model is a dict of names to arrays")
+
+
+def weight_of(weights: Mapping[Any, Any], key: Any) -> float:
+    """The weight of a client. Raises TypeError or ValueError if it would make the average no number."""
+    try:
+        weight = float(weights[key])
+    except (TypeError, ValueError):
+        raise TypeError(f"the weight of {key} is no number, but {weights[key]!r}") from None
+    if not math.isfinite(weight):
+        raise ValueError(f"the weight of {key} is {weight}: an average with it is no number")
+    return weight
 
 
 def total_weight(weights: list[float]) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from roleml.library.workload.util.collections.merger.numpy import require_dict
 from roleml.library.workload.util.collections.merger.server import as_array, as_like
 from roleml.shared.collections.merger import ValueMerger
 
@@ -35,7 +36,9 @@ class _Collected(ValueMerger[Model, dict[str, Any]]):
         Raises:
             KeyError: an array that the first model had is missing.
             ValueError: an array has another shape than in the first model.
+            TypeError: there is no dict at all.
         """
+        require_dict(value)
         arrays = {name: np.array(as_array(each)) for name, each in value.items()}
         if not self._models:
             self._first = dict(value)
@@ -66,18 +69,21 @@ class _Collected(ValueMerger[Model, dict[str, Any]]):
 
 
 class CoordinateMedian(_Collected):
-    """The median of each single parameter.
+    """The median of each single parameter. What is no number counts as larger than all numbers.
 
     Yin, Chen, Ramchandran, Bartlett, "Byzantine-Robust Distributed Learning: Towards Optimal Statistical
     Rates", ICML 2018 (arXiv:1803.01498), definition 1.
     """
 
     def _along(self, stacked: Array) -> Array:
-        return np.asarray(np.median(stacked, axis=0))
+        # not np.median, of which a single NaN makes a NaN: that would be anybody's to decide
+        ordered, n = np.sort(stacked, axis=0), len(stacked)
+        return np.asarray(ordered[[(n - 1) // 2, n // 2]].mean(axis=0, dtype=np.float64))
 
 
 class TrimmedMean(_Collected):
     """The mean of each single parameter without the largest and the smallest values, a share of `beta` each.
+    What is no number counts as larger than all numbers.
 
     Yin, Chen, Ramchandran, Bartlett, ICML 2018 (arXiv:1803.01498), definition 2.
     """
@@ -137,8 +143,9 @@ class MultiKrum(_Collected):
                 for model in self._models
             ]
         )
-        # row by row: not n * n copies of a model
-        distances = np.stack([np.square(flat - row).sum(axis=1) for row in flat])
+        # row by row: not n * n copies of a model; infinities and NaN of a client are sorted behind the others
+        with np.errstate(invalid="ignore", over="ignore"):
+            distances = np.stack([np.square(flat - row).sum(axis=1) for row in flat])
         np.fill_diagonal(distances, np.inf)
         return np.asarray(np.sort(distances, axis=1)[:, : len(flat) - self.f - 2].sum(axis=1))
 

@@ -28,7 +28,12 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from roleml.library.workload.util.collections.merger.numpy import ArrayDictSum, total_weight
+from roleml.library.workload.util.collections.merger.numpy import (
+    ArrayDictSum,
+    require_dict,
+    total_weight,
+    weight_of,
+)
 from roleml.shared.collections.merger import KeyValueMerger
 
 __all__ = ["FedAdagrad", "FedAdam", "FedAvgM", "FedYogi", "RoundMerger", "ServerOptimizer"]
@@ -114,7 +119,7 @@ class RoundMerger(KeyValueMerger[Key, Mapping[str, Any], dict[str, Any]]):
         """
         Raises:
             KeyError: there are weights, and none for this key; or an array is missing.
-            ValueError, TypeError: see `ArrayDictSum.add`.
+            ValueError, TypeError: see `ArrayDictSum.add`; or the weight is no finite number.
             RuntimeError: the step was made already.
         """
         if self._merged is not None:
@@ -123,7 +128,8 @@ class RoundMerger(KeyValueMerger[Key, Mapping[str, Any], dict[str, Any]]):
         if self._weights is not None:
             if key not in self._weights:
                 raise KeyError(f"no weight was given for {key}")
-            weight = float(self._weights[key])
+            weight = weight_of(self._weights, key)
+        require_dict(value)
         self._sum.add({name: as_array(each) for name, each in value.items()}, weight)
         self._arrived.append(weight)
         self._like = self._like or dict(value)

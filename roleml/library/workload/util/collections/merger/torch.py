@@ -14,7 +14,12 @@ import numpy.typing as npt
 import torch
 
 from roleml.library.workload.util.collections.merger.base import WeightedMerger
-from roleml.library.workload.util.collections.merger.numpy import ArrayDictSum, total_weight
+from roleml.library.workload.util.collections.merger.numpy import (
+    ArrayDictSum,
+    require_dict,
+    total_weight,
+    weight_of,
+)
 from roleml.shared.collections.merger import CumulativeValueMerger, ValueMerger
 
 __all__ = [
@@ -41,7 +46,9 @@ class StateDictSum:
         self._like: dict[str, tuple[torch.dtype, torch.device]] = {}
 
     def add(self, values: StateDict, weight: float = 1.0) -> None:
-        self._sum.add({name: _as_array(tensor) for name, tensor in values.items()}, weight)
+        """Raises as `ArrayDictSum.add`; a TypeError, too, for what is no dense tensor."""
+        require_dict(values)
+        self._sum.add({name: _as_array(name, tensor) for name, tensor in values.items()}, weight)
         if not self._like:
             self._like = {name: (_merged_type(t.dtype), t.device) for name, t in values.items()}
 
@@ -80,7 +87,7 @@ class WeightedTorchStateDictAverager(WeightedMerger[Key, StateDict, dict[str, to
         self._arrived: list[float] = []
 
     def _push(self, key: Key, value: StateDict) -> None:
-        weight = float(self.weights[key])
+        weight = weight_of(self.weights, key)
         self._sum.add(value, weight)
         self._arrived.append(weight)
 
@@ -111,10 +118,17 @@ class TorchStateDictCumulator(CumulativeValueMerger[StateDict]):
         return self._sum.value() if self._pushed else None
 
 
-def _as_array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+def _as_array(name: str, tensor: torch.Tensor) -> npt.NDArray[Any]:
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(
+            f"cannot merge {name!r}: it is a {type(tensor).__name__}, not a tensor; for arrays there are the "
+            "mergers in the module 'numpy' beside this one"
+        )
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"cannot merge {name!r}: it is a {tensor.layout}, not a dense tensor (see to_dense)")
     tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:  # not a NumPy type
-        tensor = tensor.float()
+    if tensor.dtype.is_floating_point and tensor.element_size() < 4:
+        tensor = tensor.float()  # exact, and NumPy knows neither bfloat16 nor what is narrower
     return tensor.cpu().resolve_conj().resolve_neg().numpy()
 
 

@@ -7,7 +7,6 @@ the IEEE 86(11), 1998.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn, optim
 
@@ -19,8 +18,8 @@ __all__ = ["LeNet5Model", "LeNet5RGBModel"]
 class LeNet5Model(SimpleTorchXYModel):
     """Grey images `(b, 1, 28, 28)`, 10 classes; sigmoids and average pooling as in the paper."""
 
-    def build_model(
-        self, *, optimizer: str = "sgd", lr: float = 0.01, weight_decay: float | None = None, **_: Any
+    def build_model(  # type: ignore[override]  # other options are mistakes
+        self, *, optimizer: str = "sgd", lr: float = 0.01, weight_decay: float | None = None
     ) -> tuple[nn.Module, optim.Optimizer, nn.Module]:
         module = nn.Sequential(
             nn.Conv2d(1, 6, kernel_size=5, padding=2),
@@ -42,8 +41,8 @@ class LeNet5Model(SimpleTorchXYModel):
 class LeNet5RGBModel(SimpleTorchXYModel):
     """Colour images `(b, 3, 32, 32)`, 10 classes; one ReLU and maximum pooling."""
 
-    def build_model(
-        self, *, optimizer: str = "sgd", lr: float = 0.01, weight_decay: float | None = None, **_: Any
+    def build_model(  # type: ignore[override]  # other options are mistakes
+        self, *, optimizer: str = "sgd", lr: float = 0.01, weight_decay: float | None = None
     ) -> tuple[nn.Module, optim.Optimizer, nn.Module]:
         module = nn.Sequential(
             nn.Conv2d(3, 6, kernel_size=5),

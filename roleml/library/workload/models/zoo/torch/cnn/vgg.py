@@ -6,8 +6,6 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image 
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn, optim
 
 from roleml.library.workload.models.templates.torch.classification import SimpleTorchXYModel
@@ -25,13 +23,12 @@ BLOCKS = {
 class VGGModel(SimpleTorchXYModel):
     """Images `(b, in_channels, 224, 224)`, 10 classes, trained by Adam. About 130 million parameters."""
 
-    def build_model(
+    def build_model(  # type: ignore[override]  # other options are mistakes
         self,
         *,
         type: str = "VGG11",
         in_channels: int = 1,
         lr: float = 0.01,
-        **_: Any,
     ) -> tuple[nn.Module, optim.Optimizer, nn.Module]:
         module = nn.Sequential(
             *_convolutions(type, in_channels),
@@ -52,13 +49,12 @@ class VGGLiteModel(SimpleTorchXYModel):
     layer.
     """
 
-    def build_model(
+    def build_model(  # type: ignore[override]  # other options are mistakes
         self,
         *,
         type: str = "VGG11",
         in_channels: int = 1,
         lr: float = 0.01,
-        **_: Any,
     ) -> tuple[nn.Module, optim.Optimizer, nn.Module]:
         module = nn.Sequential(*_convolutions(type, in_channels), nn.Flatten(), nn.Linear(512, 10))
         return module, optim.Adam(module.parameters(), lr=lr), nn.CrossEntropyLoss()
