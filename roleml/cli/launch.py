@@ -112,7 +112,7 @@ def add_management(parser: argparse.ArgumentParser) -> None:
         "--management",
         metavar="URL",
         help="of the management pages, http[s]://user:password@host:port (default: port 15672 of the host "
-        "of the broker, with the same user)",
+        "of the broker, or 10,000 above its port where that is an unusual one, with the same user)",
     )
 
 

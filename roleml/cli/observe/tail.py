@@ -85,6 +85,15 @@ def _show(arrival: _Arrival, *, as_json: bool) -> None:
         line = {"time": time.time(), **arrival._asdict(), "args": dict(arrival.args)}
         print(json.dumps(line, default=str), flush=True)
         return
-    args = ", ".join(f"{name}={value}" for name, value in arrival.args.items())
+    args = ", ".join(f"{name}={_shown(value)}" for name, value in arrival.args.items())
     payloads = f" + {', '.join(arrival.payloads)}" if arrival.payloads else ""
     print(f"{time.strftime('%H:%M:%S')} {arrival.source} {arrival.channel}: {args}{payloads}", flush=True)
+
+
+def _shown(value: object) -> str:
+    """As Python shows it, but ids of roles as people write them."""
+    if isinstance(value, RoleInstanceID):
+        return str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value)

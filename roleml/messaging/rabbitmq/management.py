@@ -20,6 +20,11 @@ __all__ = ["ManagementAPI", "import_definitions"]
 TIMEOUT_S = 60.0
 #: Where the plugin listens, if nothing else is configured.
 PORT = 15672
+#: Where brokers listen, with and without TLS, if nothing else is configured.
+USUAL_BROKER_PORTS = (5671, 5672)
+#: How far above the port of a broker that was moved to another port its management pages usually are.
+PORTS_ABOVE = PORT - 5672
+HIGHEST_PORT = 65535
 
 
 class ManagementAPI:
@@ -46,9 +51,15 @@ class ManagementAPI:
 
     @classmethod
     def beside(cls, broker: BrokerURL, url: str | None = None) -> ManagementAPI:
-        """The API at ``url``; by default where a broker has it, with the same user. Raises ValueError."""
+        """The API at ``url``; by default where a broker has it, with the same user. Raises ValueError.
+
+        That is port 15672, or where the broker is at a port of its own, 10,000 above that one.
+        """
         login = f"{quote(broker.user, safe='')}:{quote(broker.password, safe='')}"
-        return cls(url or f"http://{login}@{broker.hosts[0][0]}:{PORT}")
+        host, port = broker.hosts[0]
+        above = port + PORTS_ABOVE
+        port = PORT if port in USUAL_BROKER_PORTS or above > HIGHEST_PORT else above
+        return cls(url or f"http://{login}@{host}:{port}")
 
     def get(self, *path: str, columns: Sequence[str] = ()) -> Any:
         """What is at a path, decoded, or only these ``columns`` of it.
