@@ -81,6 +81,24 @@ class Seals:
         self._now = now
         self._used = {True: _Numbers(remembered), False: _Numbers(remembered)}
 
+    @classmethod
+    def of_file(cls, file: str | os.PathLike[str] | None) -> Seals:
+        """With the key that `load_key` finds.
+
+        Raises:
+            ValueError: there is none, or it cannot be used.
+        """
+        key = load_key(file)
+        if key is None:
+            raise ValueError(
+                "allow_pickle: true lets peers run code here, so on a broker outside of this process each "
+                "message with a pickle must be signed with a key that they share. Make one with python -c "
+                "'import secrets; print(secrets.token_hex(32))', and name its file as pickle_key_file in the "
+                f"configuration of every actor, or set {KEY_VARIABLE} to it; without allow_pickle, data "
+                "travels as before"
+            )
+        return cls(key)
+
     def sealed(self, envelopes: list[Envelope], body: Body) -> list[Envelope]:
         """The envelopes with a seal each, for the same body."""
         digest = _digest(body)

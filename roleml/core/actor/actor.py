@@ -16,6 +16,7 @@ from roleml.core.actor.elements import ElementInstance, Elements
 from roleml.core.actor.events import Events, Handler
 from roleml.core.actor.failures import describe
 from roleml.core.actor.following import Following
+from roleml.core.actor.greetings import Greetings
 from roleml.core.actor.group.calls import GroupCalls, GroupMode
 from roleml.core.actor.handled import Handled
 from roleml.core.actor.native import NATIVE_ROLE_NAME, NativeRole
@@ -30,10 +31,10 @@ from roleml.core.role.types import EventSubscriptionMode, Message, TaskInvocatio
 from roleml.core.status import Status, StatusError, StatusTransferCallbackError, executions_here
 from roleml.messaging.codec import Codec
 from roleml.messaging.envelope import Kind
-from roleml.messaging.exceptions import HandshakeError, HandwaveError, MessagingError
+from roleml.messaging.exceptions import HandshakeError, MessagingError
 from roleml.messaging.mailbox import EXPLAIN, Mailbox
 from roleml.messaging.serving import Job, Pace, Request
-from roleml.messaging.signing import KEY_VARIABLE, Seals, load_key
+from roleml.messaging.signing import Seals
 from roleml.messaging.traffic import Sent
 from roleml.messaging.transport import Presence, open_transport
 from roleml.shared.suggestions import did_you_mean
@@ -88,7 +89,7 @@ class BaseActor:
         in_process = broker.startswith(("embedded:", "disabled:"))
         if allow_pickle is None:
             allow_pickle = broker.startswith("embedded:")
-        seals = _seals(pickle_key_file) if allow_pickle and not in_process else None
+        seals = Seals.of_file(pickle_key_file) if allow_pickle and not in_process else None
         self.ctx = context
         self.logger = logging.getLogger("roleml.actor")
         self.management_lock = threading.RLock()
@@ -128,13 +129,13 @@ class BaseActor:
         self._reports = Reports(
             context, mailbox, self.role_status_manager, self._events, handled, self._roles, time.monotonic()
         )
+        self._greetings = Greetings(context, mailbox)
         self._inquiry = Inquiry(context.profile.name, mailbox)
         self._controls: dict[str, Callable[[Request], Any]] = {
             **self._events.controls(),
             EXPLAIN: self._calls.explain,
             REPORT: lambda _: self.report(),
-            "handshake": self._greeted,
-            "handwave": self._left_by,
+            **self._greetings.controls(),
         }
         mailbox.serve(Kind.CONTROL, self._accept_control)
         mailbox.describe_with(describe)
@@ -150,7 +151,7 @@ class BaseActor:
         mailbox.transport.forgive(self._checkpoints.survived)
         mailbox.start()
         try:
-            self._greet(handshakes)
+            self._greetings.handshake_all(handshakes)
         except HandshakeError:
             mailbox.stop()
             raise
@@ -361,11 +362,7 @@ class BaseActor:
                     control.terminate(force=True)
                 except Exception:
                     self.logger.exception("role %s did not end properly", name)
-            for name in self.ctx.handwaves:
-                try:
-                    self.handwave(name)
-                except HandwaveError as e:
-                    self.logger.warning("%s", e)
+            self._greetings.handwave_all(self.ctx.handwaves)
         finally:  # also when interrupted, by another Ctrl-C
             self._mailbox.stop()
             self.logger.info("actor now stopped")
@@ -475,39 +472,11 @@ class BaseActor:
 
     def handshake(self, actor_name: str) -> None:
         """Introduce this actor to another, which adds it to its contacts. Raises ``HandshakeError``."""
-        try:
-            self._control_call(actor_name, "handshake", tuple(self.profile))
-        except MessagingError as e:
-            raise HandshakeError(f"actor {actor_name} did not take the handshake: {e}") from e
+        self._greetings.handshake(actor_name)
 
     def handwave(self, actor_name: str) -> None:
         """Say goodbye to another actor, which then forgets this one. Raises ``HandwaveError``."""
-        try:
-            self._control_call(actor_name, "handwave", self.profile.name)
-        except MessagingError as e:
-            raise HandwaveError(f"actor {actor_name} did not take the handwave: {e}") from e
-
-    def _control_call(self, actor_name: str, what: str, content: Any) -> None:
-        self._mailbox.call(Kind.CONTROL, (self.profile.name, ""), (actor_name, ""), what, content)
-
-    def _greet(self, actor_names: Sequence[str]) -> None:
-        try:
-            for actor_name in actor_names:
-                self.handshake(actor_name)
-        except HandshakeError:
-            for actor_name in actor_names:
-                try:
-                    self.handwave(actor_name)
-                except HandwaveError as e:
-                    self.logger.info("%s", e)
-            raise
-
-    def _greeted(self, request: Request) -> None:
-        _, address = request.content
-        self.ctx.contacts.add_contact(ActorProfile(request.source[0], address))
-
-    def _left_by(self, request: Request) -> None:
-        self.ctx.contacts.remove_contact(request.source[0])
+        self._greetings.handwave(actor_name)
 
     def _accept_control(self, request: Request) -> Job:
         control = self._controls.get(request.channel)
@@ -532,16 +501,3 @@ class Actor(BaseActor):
 
     def _before_stop(self) -> None:
         self.native_role.end()
-
-
-def _seals(key_file: str | os.PathLike[str] | None) -> Seals:
-    key = load_key(key_file)
-    if key is None:
-        raise ValueError(
-            "allow_pickle: true lets peers run code here, so on a broker outside of this process each "
-            "message with a pickle must be signed with a key that they share. Make one with python -c "
-            "'import secrets; print(secrets.token_hex(32))', and name its file as pickle_key_file in the "
-            f"configuration of every actor, or set {KEY_VARIABLE} to it; without allow_pickle, data travels "
-            "as before"
-        )
-    return Seals(key)

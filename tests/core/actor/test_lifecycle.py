@@ -529,7 +529,7 @@ def test_an_unknown_control_is_refused(actors: Actors) -> None:
     actors.start("S")
     actor = actors.start("A")
     with pytest.raises(MessagingError, match=r"S does not know how to 'dance'"):
-        actor._control_call("S", "dance", None)
+        actor._greetings._say("S", "dance", None)
 
 
 # threads
