@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from roleml.core.actor.actor import Actor, BaseActor
 from roleml.core.actor.checkpoints import CheckpointError
 from roleml.core.builders.components import Component, find_component, group_mode, messaging_is_disabled
-from roleml.core.builders.errors import ConfigError, Problems, require_mapping
+from roleml.core.builders.errors import ConfigError, Problems, outline, placed, require_mapping
 from roleml.core.builders.role import RoleBuilder, install_role
 from roleml.core.builders.schema import Record
 from roleml.core.builders.spec import ACTOR, ActorBootstrapSpec, RoleDescriptor, snapshot
@@ -132,7 +132,8 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             raise ValueError("the actor to build has no profile: load a configuration, or set 'profile'")
         ctx = self.artifacts.ctx = self._build_context(self.profile)
         logger = logging.getLogger("roleml.actor")
-        self._configure_logging(ctx)
+        with placed(("log_file_path",), self._marks):
+            self._configure_logging(ctx)
         logger.info("working directory is %s, source directory is %s", ctx.workdir, ctx.src)
         try:
             self._resolve()
@@ -147,8 +148,9 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
         except (CheckpointError, ConfigError, MsgConnectionError) as error:  # the text says it all
             logger.error("actor %s cannot be built: %s", self.profile.name, error)
             raise
-        except Exception:
-            logger.exception("actor %s cannot be built", self.profile.name)
+        except Exception as error:
+            text = outline(error) if self.debug else f"{outline(error)}\n  debug: true shows the traceback"
+            logger.error("actor %s cannot be built: %s", self.profile.name, text, exc_info=self.debug)
             raise
         return actor
 
@@ -298,16 +300,20 @@ class BaseActorBuilder(ABC, Generic[ActorType]):
             for name, instances in self.relationships.items()
         }
         problems.raise_if_any()
-        return Context.build(
-            profile,
-            workdir=self.workdir,
-            src=self.src,
-            seed=self.seed,
-            initial_relationships=relationships,
-            initial_relationship_links=self.relationship_links,
-            initial_contacts=[ActorProfile(name, address) for name, address in self.contacts.items()],
-            initial_handwaves=self.handwaves,
-        )
+        with (
+            placed(("workdir",), self._marks, OSError),
+            placed(("relationship_links",), self._marks, ValueError),
+        ):
+            return Context.build(
+                profile,
+                workdir=self.workdir,
+                src=self.src,
+                seed=self.seed,
+                initial_relationships=relationships,
+                initial_relationship_links=self.relationship_links,
+                initial_contacts=[ActorProfile(name, address) for name, address in self.contacts.items()],
+                initial_handwaves=self.handwaves,
+            )
 
     def _configure_logging(self, ctx: Context) -> None:
         file = None

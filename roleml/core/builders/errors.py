@@ -15,8 +15,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from roleml.shared.errors import RoleMLError, pointer
@@ -36,8 +40,13 @@ __all__ = [
     "UnknownElementError",
     "UnknownKeyError",
     "WrongTypeError",
+    "outline",
+    "placed",
     "require_mapping",
 ]
+
+_STANDARD = f"{Path(os.__file__).parent}{os.sep}"
+_OURS = f"{Path(__file__).parents[2]}{os.sep}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,38 @@ class Problems:
         if self._found:
             first = self._found[0]
             raise first.kind(*self._found) from first.cause
+
+
+@contextmanager
+def placed(path: KeyPath, marks: Marks | None, kind: type[Exception] = Exception) -> Iterator[None]:
+    """What is raised in the block gets a note of where in the configuration its reason stands.
+
+    For the errors of others, whose class and message are to stay as they are.
+    """
+    try:
+        yield
+    except kind as error:
+        if not isinstance(error, ConfigError):
+            place = f"{marks.key(path)}: " if marks is not None else ""
+            notes = [*getattr(error, "__notes__", ()), f"configured at {place}{dotted(path)}"]
+            vars(error)["__notes__"] = notes  # add_note() of Python 3.11
+        raise
+
+
+def outline(error: BaseException) -> str:
+    """An error for the log of who configures, not of who debugs: class, message, notes, and where in the code
+    of others than RoleML it was raised.
+    """
+    frames = [frame for frame in extract_tb(error.__traceback__) if _is_of_others(frame.filename)]
+    lines = [f"{type(error).__name__}: {error}"]
+    lines += [f"raised at {frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames[-3:])]
+    lines += getattr(error, "__notes__", ())
+    return "\n  ".join(lines)
+
+
+def _is_of_others(filename: str) -> bool:
+    standard = filename.startswith(_STANDARD) and "site-packages" not in filename
+    return not standard and not filename.startswith(_OURS)
 
 
 def require_mapping(config: Any, marks: Marks, path: KeyPath = ()) -> None:

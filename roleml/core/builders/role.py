@@ -15,6 +15,7 @@ from roleml.core.builders.errors import (
     UnknownElementError,
     UnknownKeyError,
     WrongTypeError,
+    placed,
 )
 from roleml.core.builders.resolve import MISSING, resolve
 from roleml.core.builders.spec import PRESET, ROLE_OR_CLASS, ElementPresetSpec, RoleDescriptor, snapshot
@@ -161,7 +162,9 @@ class RoleBuilder:
         self.resolve(problems)
         problems.raise_if_any()
         assert self._cls is not None
-        self.role = self._cls(**self.config.options)
+        path = (*self._path, "options") if self.config.options else self._class_path
+        with placed(path, self._marks):
+            self.role = self._cls(**self.config.options)
 
     def install(self, actor: BaseActor, start: bool = False) -> None:
         """Add the role to `actor`, implement its elements, and start it if asked to.
@@ -179,7 +182,8 @@ class RoleBuilder:
         actor.add_role(self.name, self.role)
         try:
             for element_name, impl in self.impls.items():
-                actor.implement_element(self.name, element_name, impl)
+                with placed(self.impl_paths[element_name], self._marks):
+                    actor.implement_element(self.name, element_name, impl)
             if start:
                 actor.start_role(self.name)
         except BaseException:

@@ -351,6 +351,48 @@ def test_an_error_of_a_role_constructor_is_logged_and_raised(caplog: pytest.LogC
     assert "actor a cannot be built" in caplog.text
 
 
+def out_of_order() -> Any:
+    raise OSError("out of order")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "place"),
+    [
+        (f"roles: {{r: {named(Failing)}}}", OSError, "2:9: roles.r"),
+        (
+            f"roles:\n  s:\n    class: {named(Shop)}\n    impl:\n      stock:\n"
+            f"        constructor: {__name__}.out_of_order\n        construct_strategy: once_eager",
+            OSError,
+            "6:7: roles.s.impl.stock",
+        ),
+        ("workdir: /nowhere/at/all", FileNotFoundError, "2:1: workdir"),
+        ("log_file_path: logs/$tim", KeyError, "2:1: log_file_path"),
+        ("relationships: {x: a/b}\nrelationship_links: {x: y}", ValueError, "3:1: relationship_links"),
+    ],
+)
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_configured_code_raises_has_its_place_in_a_note_and_no_traceback_in_the_log(
+    text: str,
+    kind: type[Exception],
+    place: str,
+    debug: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"name: a\n{text}\ndebug: {str(debug).lower()}\n")
+    with pytest.raises(kind) as info:
+        ActorBuilder.from_file(file).build()
+    assert info.value.__notes__ == [f"configured at {file}:{place}"]
+    for record in caplog.records:
+        if record.levelno == logging.ERROR:
+            told = record.getMessage()
+            assert f"configured at {file}:{place}" in told
+            assert f"raised at {__file__}:" in told
+            assert bool(record.exc_info) is debug
+            assert ("debug: true shows the traceback" in told) is not debug
+
+
 def test_an_actor_whose_roles_cannot_be_added_is_stopped() -> None:
     class Broken(FakeBuilder):
         def _setup(self, actor: Any) -> None:
