@@ -11,7 +11,7 @@ from pathlib import Path
 
 from roleml.shared.errors import RoleMLError
 
-__all__ = ["INTERRUPTED", "CommandError", "at_least", "notes", "positive", "ratio", "reading"]
+__all__ = ["INTERRUPTED", "CommandError", "at_least", "counted", "notes", "positive", "ratio", "reading"]
 
 INTERRUPTED = 130
 """The exit code that a shell reports for a program ended by SIGINT."""
@@ -53,6 +53,11 @@ def notes(error: BaseException) -> list[str]:
     return [f"  {note}" for note in getattr(error, "__notes__", [])]
 
 
+def counted(number: int, noun: str) -> str:
+    """Such as `1 round`, `2 rounds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def at_least(minimum: int) -> Callable[[str], int]:
     """An option type: a whole number, not below `minimum`."""
 
@@ -71,8 +76,10 @@ def at_least(minimum: int) -> Callable[[str], int]:
 def positive(text: str) -> float:
     """An option type: a finite number above 0."""
     value = _number(text)
-    if not 0 < value < math.inf:
+    if not value > 0:
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    if math.isinf(value):
+        raise argparse.ArgumentTypeError(f"must be finite, not {text}")
     return value
 
 

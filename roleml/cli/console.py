@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from roleml.cli.output import drop, underneath
+
 __all__ = ["Console"]
 
 WIDEST_NAME = 20
@@ -48,15 +50,14 @@ class Console:
     def _write(self, name: str, lines: Sequence[bytes]) -> None:
         if not lines or self.closed:
             return
-        stream = self._stream or sys.stdout
+        stream = underneath(self._stream or sys.stdout)
         prefix = self._prefix(name, stream)
         try:
             stream.write("".join(f"{prefix}{shown(line)}\n" for line in lines))
             stream.flush()
         except BrokenPipeError:
             self.closed = True
-            # or the interpreter would complain when it flushes at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            drop(stream)
 
     def _prefix(self, name: str, stream: TextIO) -> str:
         text = f"{name:<{self._width}} | "

@@ -17,6 +17,7 @@ from roleml.cli.explain import command as explain
 from roleml.cli.graph import command as graph
 from roleml.cli.new import command as new
 from roleml.cli.observe import call, logs, record, tail
+from roleml.cli.output import surviving_its_reader
 from roleml.cli.prometheus import command as prometheus
 from roleml.cli.report import command as report
 from roleml.cli.status import command as status
@@ -57,7 +58,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrongly asked, 130 interrupted."""
-    options = parser().parse_args(arguments)
+    with surviving_its_reader():
+        options = parser().parse_args(arguments)
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except CommandError as error:

@@ -265,7 +265,7 @@ def test_several_files_are_checked(folder: Path, capsys: pytest.CaptureFixture[s
     assert main(["check", *names]) == 1
     out = capsys.readouterr().out
     assert "two.yaml:1:7: error: name: " in out
-    assert "2 files checked: 1 errors, 0 warnings" in out
+    assert "2 files checked: 1 error, 0 warnings" in out
 
 
 def test_warnings_count_where_one_is_strict(folder: Path) -> None:

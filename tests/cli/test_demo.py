@@ -148,8 +148,21 @@ def test_the_output_of_a_pipe_is_plain_lines_that_name_the_plot(tmp_path: Path) 
     assert err == ""
     assert "\x1b" not in out
     assert "round 2/2" in out
+    assert out.count("client1") == 2, out  # no table of what was shown already
     (plot,) = [line.removeprefix("plot: ") for line in out.splitlines() if line.startswith("plot: ")]
     assert (tmp_path / plot).is_file()
+
+
+def test_a_run_whose_output_nobody_reads_any_more_goes_on_without_complaints(tmp_path: Path) -> None:
+    with started_demo(tmp_path, "--rounds", "3") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "5 clients, 3 rounds\n"
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert len(metrics(run_folder(tmp_path))) == 3
+    assert (run_folder(tmp_path) / "report.html").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -38,8 +38,29 @@ def test_the_live_display_shows_progress_and_who_trains() -> None:
     shown.end()
     text = capture.get()
     assert "round 1/4" in text
-    assert "client2\u00a00.750" in text
+    assert "client2 0.750" in text
     assert "0.8750" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_the_live_display_fits_however_narrow_the_terminal_and_however_many_the_clients(width: int) -> None:
+    clients = [f"client{number}" for number in range(1, 101)]
+    screen = live.Console(file=io.StringIO(), force_terminal=True, width=width, height=24, no_color=True)
+    with mock.patch.object(live, "Console", return_value=screen):
+        shown = live.LiveDisplay()
+    shown.begin(30, clients)
+    for number in range(1, 31):
+        shown.completed(RoundRecord(number, 0.875, 1.25, tuple(clients[number : number + 20]), 0.5))
+    for client in clients[40:60]:
+        shown.trained(client, 1.234)
+    shown.end()  # or it would be drawn once more, below
+    with screen.capture() as capture:
+        screen.print(shown.picture())
+    lines = capture.get().splitlines()
+    assert len(lines) < 24
+    assert any("client60 1.234" in line for line in lines)
+    (last,) = [line for line in lines if line.split()[:1] == ["30"]]
+    assert {"0.8750", "1.2500"} <= set(last.split())
 
 
 def test_the_final_table_shows_first_and_last_round_of_many() -> None:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import roleml
 from roleml.cli.demo.options import TRAINING_DIGITS
 from roleml.cli.main import main
 from roleml.library.workload.datasets.zoo.image.digits import DigitsDataset
+
+CONFIG = str(Path(__file__).resolve().parents[2] / "examples" / "fedavg" / "config.yaml")
 
 
 def asked_wrongly(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -44,7 +51,7 @@ def test_an_unknown_command_is_refused_with_the_known_ones(capsys: pytest.Captur
         (["--select-ratio", "1.2"], "argument --select-ratio: must be above 0 and at most 1"),
         (["--select-ratio", "nan"], "argument --select-ratio: must be above 0 and at most 1"),
         (["--alpha", "0"], "argument --alpha: must be above 0, not 0"),
-        (["--alpha", "inf"], "argument --alpha: must be above 0, not inf"),
+        (["--alpha", "inf"], "argument --alpha: must be finite, not inf"),
         (["--seed", "-1"], "argument --seed: must be at least 0, not -1"),
     ],
 )
@@ -67,3 +74,16 @@ def test_a_ratio_that_selects_nobody_is_refused_with_the_smallest_that_does(
     error = capsys.readouterr().err
     assert "--select-ratio 0.1 of 4 clients selects nobody" in error
     assert "at least 0.25" in error
+
+
+@pytest.mark.parametrize("arguments", [["graph", CONFIG], ["explain", "RML-C008"], ["completion", "bash"]])
+def test_a_command_that_only_writes_ends_when_nobody_reads_it(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        command = [sys.executable, "-m", "roleml", *arguments]
+        done = subprocess.run(
+            command, stdout=stream, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.stderr == ""
+    assert done.returncode == 141

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError
+from roleml.cli.command import CommandError, counted
 
 if TYPE_CHECKING:
     from roleml.shared.yml import Mark
@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         for row in rows:
             place = ":".join(str(row[key]) for key in ("file", "line", "column") if row[key] is not None)
             print(f"{place}: {row['severity']}: {row['text']} [{row['code']}]")
-        number = f"{len(arguments.configs)} file{'s' if len(arguments.configs) > 1 else ''}"
-        print(f"{number} checked: {errors} errors, {len(rows) - errors} warnings")
+        checked, warnings = counted(len(arguments.configs), "file"), counted(len(rows) - errors, "warning")
+        print(f"{checked} checked: {counted(errors, 'error')}, {warnings}")
     return 2 if unreadable else 1 if errors or (arguments.strict and rows) else 0
 
 

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from roleml.cli.command import CommandError
-from roleml.cli.demo.display import RoundRecord
+from roleml.cli.command import CommandError, counted
+from roleml.cli.demo.display import RoundRecord, can_draw
 from roleml.cli.demo.options import DemoOptions, add_arguments, from_arguments
 from roleml.cli.foreground import Interruption, StopSignals, tell
 from roleml.cli.processes import EndedTooEarlyError
@@ -97,15 +97,20 @@ def say(text: str) -> None:
 def report(options: DemoOptions, folder: Path, records: Sequence[RoundRecord]) -> None:
     """Write the table and the plot, show the final table, and say where everything is."""
     from roleml.cli.demo.plot import plot_metrics
-    from roleml.cli.demo.report import print_summary, write_csv
+    from roleml.cli.demo.report import write_csv
     from roleml.cli.report.page import PAGE, write
 
     write_csv(folder / "metrics.csv", records)
     plot_metrics(folder / "metrics.png", records, describe(options))
     write(folder)
-    print_summary(records)
+    if can_draw():  # elsewhere each round has its line already
+        from roleml.cli.demo.live import print_summary
+
+        print_summary(records)
     seconds = sum(record.seconds for record in records)
-    print(f"test accuracy {records[-1].accuracy:.4f} after {len(records)} rounds in {seconds:.1f} s")
+    print(
+        f"test accuracy {records[-1].accuracy:.4f} after {counted(len(records), 'round')} in {seconds:.1f} s"
+    )
     shown = (PAGE, "metrics.png")
     others = sorted(path.name for path in folder.iterdir() if path.name not in shown)
     print(f"plot: {folder / 'metrics.png'}\nreport: {folder / PAGE}\nbeside them: {', '.join(others)}")
@@ -114,6 +119,6 @@ def report(options: DemoOptions, folder: Path, records: Sequence[RoundRecord]) -
 def describe(options: DemoOptions) -> str:
     split = "an even split" if options.alpha is None else f"a Dirichlet({options.alpha:g}) label skew"
     return (
-        f"{options.clients} clients with {split}, {options.clients_per_round} of them per round, "
-        f"{options.epochs} epochs each; seed {options.seed}"
+        f"{counted(options.clients, 'client')} with {split}, {options.clients_per_round} of them per round, "
+        f"{counted(options.epochs, 'epoch')} each; seed {options.seed}"
     )

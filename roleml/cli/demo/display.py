@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
+from roleml.cli.command import counted
+
 __all__ = ["Display", "PlainDisplay", "RoundRecord", "can_draw", "new_display", "summary_rows"]
 
 
@@ -48,7 +50,7 @@ class PlainDisplay:
 
     def begin(self, rounds: int, clients: Sequence[str]) -> None:
         self._rounds = rounds
-        print(f"{len(clients)} clients, {rounds} rounds", flush=True)
+        print(f"{counted(len(clients), 'client')}, {counted(rounds, 'round')}", flush=True)
 
     def trained(self, client: str, loss: float) -> None:
         pass  # a line per client and epoch would bury the rounds

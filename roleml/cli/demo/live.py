@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -16,7 +17,11 @@ from roleml.cli.demo.display import RoundRecord, summary_rows
 __all__ = ["LiveDisplay", "print_summary"]
 
 VISIBLE_ROUNDS = 8
+VISIBLE_CLIENTS = 20
+VISIBLE_SPARKS, NARROW_SPARKS = 24, 12
 BAR_WIDTH = 12
+NARROW = 60
+"""Columns below which there is no room for bars and seconds."""
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -24,7 +29,8 @@ class LiveDisplay:
     """Progress, the last rounds, and which clients are training now."""
 
     def __init__(self) -> None:
-        self._live = Live(console=Console(), refresh_per_second=12, transient=True)
+        self._console = Console()
+        self._live = Live(console=self._console, refresh_per_second=12, transient=True)
         self._rounds = 0
         self._losses: dict[str, float | None] = {}
         self._training: set[str] = set()
@@ -55,7 +61,7 @@ class LiveDisplay:
         """What the terminal shows now."""
         parts: list[RenderableType] = [self._headline(), self._clients()]
         if self._recent:
-            parts.append(rounds_table(list(self._recent)))
+            parts.append(rounds_table(list(self._recent), self._console.width))
         return Group(*parts)
 
     def _draw(self) -> None:
@@ -63,46 +69,62 @@ class LiveDisplay:
 
     def _headline(self) -> RenderableType:
         line = Table.grid(padding=(0, 2))
-        done = len(self._accuracies)
-        cells: list[RenderableType] = [
-            Text(f"round {done}/{self._rounds}", style="bold"),
-            bar(done, max(self._rounds, 1), 30),
-        ]
+        done, wide = len(self._accuracies), self._console.width >= NARROW
+        cells: list[RenderableType] = [Text(f"round {done}/{self._rounds}", style="bold")]
+        if wide:
+            cells.append(bar(done, max(self._rounds, 1), 30))
         if self._accuracies:
-            cells.append(Text(sparkline(self._accuracies[-24:]), style="green"))
-            cells.append(Text(f"accuracy {self._accuracies[-1]:.4f}", style="bold green"))
+            cells.append(
+                Text(
+                    sparkline(self._accuracies[-(VISIBLE_SPARKS if wide else NARROW_SPARKS) :]), style="green"
+                )
+            )
+            name = "accuracy " if wide else ""
+            cells.append(Text(f"{name}{self._accuracies[-1]:.4f}", style="bold green"))
         line.add_row(*cells)
         return line
 
     def _clients(self) -> RenderableType:
-        line = Text()
-        for client, loss in self._losses.items():
-            active = client in self._training
-            # blanks that do not break keep a client in one line
-            line.append("●\u00a0" if active else "○\u00a0", style="yellow" if active else "dim")
-            shown = "" if loss is None else f"\u00a0{loss:.3f}"
-            line.append(f"{client}{shown}   ", style="" if active else "dim")
-        return line
+        """Who trains, and the last loss of each; of very many, those who train before the others."""
+        names = list(self._losses)
+        if len(names) > VISIBLE_CLIENTS:
+            resting = [name for name in names if name not in self._training]
+            chosen = set([*sorted(self._training), *resting][:VISIBLE_CLIENTS])
+            names = [name for name in names if name in chosen]
+        cells: list[RenderableType] = []
+        for name in names:
+            active, loss = name in self._training, self._losses[name]
+            dot = Text("● " if active else "○ ", style="yellow" if active else "dim")
+            shown = "" if loss is None else f" {loss:.3f}"
+            cells.append(dot.append(f"{name}{shown}", style="" if active else "dim"))
+        # columns, since a paragraph would break lines between a client and its loss
+        parts: list[RenderableType] = [Columns(cells, padding=(0, 2, 0, 0))]
+        if left := len(self._losses) - len(names):
+            parts.append(Text(f"and {left} more", style="dim"))
+        return Group(*parts)
 
 
-def rounds_table(records: Sequence[RoundRecord]) -> Table:
-    """The rounds as a table, accuracy with a bar from 0 to 1."""
+def rounds_table(records: Sequence[RoundRecord], width: int) -> Table:
+    """The rounds as a table, a line each, accuracy with a bar from 0 to 1 where there is room."""
+    narrow = width < NARROW
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("round", justify="right")
-    table.add_column("accuracy", justify="right", style="green")
-    table.add_column("", width=BAR_WIDTH)
-    table.add_column("loss", justify="right")
-    table.add_column("seconds", justify="right", style="dim")
-    table.add_column("who trained", style="cyan", overflow="fold")
+    table.add_column("round", justify="right", no_wrap=True)
+    table.add_column("accuracy", justify="right", style="green", no_wrap=True)
+    if not narrow:
+        table.add_column("", width=BAR_WIDTH)
+    table.add_column("loss", justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("seconds", justify="right", style="dim", no_wrap=True)
+    # the one column that gives way; its cells keep to a line themselves
+    table.add_column("who trained", style="cyan")
     for record in records:
-        table.add_row(
-            str(record.round),
-            f"{record.accuracy:.4f}",
-            bar(record.accuracy, 1.0, BAR_WIDTH),
-            f"{record.loss:.4f}",
-            f"{record.seconds:.3f}",
-            " ".join(record.participants),
-        )
+        cells: list[RenderableType] = [str(record.round), f"{record.accuracy:.4f}"]
+        if not narrow:
+            cells.append(bar(record.accuracy, 1.0, BAR_WIDTH))
+        cells.append(f"{record.loss:.4f}")
+        if not narrow:
+            cells.append(f"{record.seconds:.3f}")
+        table.add_row(*cells, Text(" ".join(record.participants), no_wrap=True, overflow="ellipsis"))
     return table
 
 
@@ -119,4 +141,5 @@ def sparkline(values: Sequence[float]) -> str:
 
 def print_summary(records: Sequence[RoundRecord]) -> None:
     """The final table."""
-    Console().print(rounds_table(summary_rows(records)))
+    console = Console()
+    console.print(rounds_table(summary_rows(records), console.width))

@@ -86,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the same seed gives the same weights and metrics (default: %(default)s)",
     )
     add(
+        "-o",
         "--output",
         type=Path,
         default=default.output,

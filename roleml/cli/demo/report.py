@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from roleml.cli.demo.display import RoundRecord, can_draw, summary_rows
+from roleml.cli.demo.display import RoundRecord
 from roleml.shared.yml import save_yaml
 
-__all__ = ["new_run_folder", "print_summary", "write_config", "write_csv"]
+__all__ = ["new_run_folder", "write_config", "write_csv"]
 
 
 def new_run_folder(parent: Path) -> Path:
@@ -41,18 +41,3 @@ def write_csv(path: Path, records: Sequence[RoundRecord]) -> None:
         for record in records:
             row = (record.round, record.accuracy, record.loss, " ".join(record.participants), record.seconds)
             writer.writerow(row)
-
-
-def print_summary(records: Sequence[RoundRecord]) -> None:
-    """The final table, on whatever standard output is."""
-    if can_draw():
-        from roleml.cli.demo import live
-
-        live.print_summary(records)
-        return
-    print(f"{'round':>5}  {'accuracy':>8}  {'loss':>7}  {'seconds':>7}  who trained")
-    for record in summary_rows(records):
-        print(
-            f"{record.round:>5}  {record.accuracy:>8.4f}  {record.loss:>7.4f}  {record.seconds:>7.3f}"
-            f"  {' '.join(record.participants)}"
-        )
