@@ -87,7 +87,8 @@ class Consumer:
         self._last_tag = 0
         self._ack_timer: Any = None
         self._generation = 0
-        self._first = threading.Event()
+        #: until its queues are there for the first time, or refused
+        self._starting: threading.Event | None = None
         self._first_error: BaseException | None = None
         self._up = False
         self._leaving = False
@@ -103,8 +104,9 @@ class Consumer:
 
     def start(self) -> None:
         """Take the actor's name and its queues. Raises ``MsgConnectionError``."""
+        starting = self._starting = threading.Event()
         self._connection.post(lambda: self._connection.attach(self))
-        self._first.wait()
+        starting.wait()
         if self._first_error is not None:
             raise self._refusal(self._first_error) from self._first_error
 
@@ -317,16 +319,18 @@ class Consumer:
                 raise MsgConnectionError(f"the broker does not know us as the consumer of {queue}")
 
     def _set_up(self, error: BaseException | None) -> None:
+        starting, self._starting = self._starting, None
         if error is None:
             self._up = True
-            if self._first.is_set():
+            if starting is None:
                 self._on_return()
-            self._first.set()
+            else:
+                starting.set()
             self._begin_waiting()
-        elif not self._first.is_set():
+        elif starting is not None:
             self._first_error = error
             self._connection.detach(self)
-            self._first.set()
+            starting.set()
         elif not self._stopping:
             logger.warning("actor %s cannot take up its queues again yet: %s", self._name, error)
             self._connection.later(RELOCK_PAUSE_S, self._try_again)

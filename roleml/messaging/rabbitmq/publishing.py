@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any
@@ -61,7 +60,7 @@ class Publisher:
         self._channel: pika.channel.Channel | None = None
         #: one on which a message was refused: nothing more is sent on it
         self._refusing: pika.channel.Channel | None = None
-        self._queue: deque[Outgoing] = deque()
+        self._queue: list[Outgoing] = []
         self._unconfirmed: dict[int, Outgoing] = {}
         self._by_id: dict[str, Outgoing] = {}
         self._returns = Returns()
@@ -135,7 +134,7 @@ class Publisher:
 
     def disconnected(self) -> None:
         self._channel = self._refusing = None
-        self._queue.extendleft(reversed(self._unconfirmed.values()))
+        self._queue[:0] = self._unconfirmed.values()
         self._unconfirmed.clear()
         self._tag = 0
 
@@ -147,7 +146,7 @@ class Publisher:
 
     def _ready(self, channel: pika.channel.Channel) -> None:
         self._channel = channel
-        waiting, self._queue = self._queue, deque()
+        waiting, self._queue = self._queue, []
         self._publish(tuple(waiting))
 
     def _closed(self, channel: pika.channel.Channel, reason: BaseException) -> None:
