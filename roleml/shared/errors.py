@@ -7,10 +7,11 @@ and B for who operates a broker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
-__all__ = ["RoleMLError", "pointer"]
+__all__ = ["RoleMLError", "add_note", "noted", "pointer"]
 
 
 def pointer(codes: Iterable[str]) -> str:
@@ -20,6 +21,21 @@ def pointer(codes: Iterable[str]) -> str:
         return ""
     more = f"; also {', '.join(several[1:])}" if len(several) > 1 else ""
     return f"[{several[0]}] more: roleml explain {several[0]}, or docs/errors/{several[0]}.md{more}"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """What `add_note` of Python 3.11 does: a line that is shown below the error."""
+    vars(error)["__notes__"] = [*getattr(error, "__notes__", ()), note]
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Whatever is raised in the block gets a note: for errors of others, which are to stay what they are."""
+    try:
+        yield
+    except Exception as error:
+        add_note(error, note)
+        raise
 
 
 class RoleMLError(Exception):

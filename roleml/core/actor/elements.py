@@ -19,6 +19,7 @@ from roleml.core.role.elements import (
 )
 from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import Stateful
+from roleml.shared.errors import noted
 from roleml.shared.suggestions import did_you_mean
 from roleml.shared.turns import Turns
 from roleml.shared.types import is_instance, is_subclass, type_name
@@ -278,7 +279,11 @@ class ElementInstance(Generic[T]):
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._require_constructor()
         assert self._constructor is not None
-        made = self._constructor(*args, **kwargs) if args or kwargs else self._constructor(**self._arguments)
+        with noted(f"this constructed the element {self.name}"):
+            if args or kwargs:
+                made = self._constructor(*args, **kwargs)
+            else:
+                made = self._constructor(**self._arguments)
         if made is None:
             raise RuntimeError(f"the constructor of element {self.name} returned None instead of an object")
         return self._checked(made, "the constructed object")

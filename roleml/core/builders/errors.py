@@ -23,7 +23,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-from roleml.shared.errors import RoleMLError, pointer
+from roleml.shared.errors import RoleMLError, add_note, pointer
 
 if TYPE_CHECKING:
     from roleml.shared.yml import KeyPath, Mark, Marks
@@ -170,8 +170,7 @@ def placed(path: KeyPath, marks: Marks | None, kind: type[Exception] = Exception
     except kind as error:
         if not isinstance(error, ConfigError):
             place = f"{marks.key(path)}: " if marks is not None else ""
-            notes = [*getattr(error, "__notes__", ()), f"configured at {place}{dotted(path)}"]
-            vars(error)["__notes__"] = notes  # add_note() of Python 3.11
+            add_note(error, f"configured at {place}{dotted(path)}")
         raise
 
 

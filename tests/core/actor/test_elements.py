@@ -191,6 +191,13 @@ def test_a_constructor_that_lacks_arguments_counts_as_an_implementation_and_fail
         instance()
 
 
+def test_what_a_constructor_raises_says_of_which_element_it_is() -> None:
+    element = make(Element(int, default_constructor=int, default_constructor_args={"nothing": 1}))
+    with pytest.raises(TypeError) as info:
+        element()
+    assert info.value.__notes__ == ["this constructed the element role.thing"]
+
+
 def test_construct_forces_a_new_object() -> None:
     instance = make(Element(Thing, default_constructor=Thing, default_destructor=destruct))
     first = instance()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 from roleml.library.workload.datasets.bases import Dataset, IndexSampler
 
@@ -40,6 +40,8 @@ class SequentialCycleIndexSampler(IndexSampler):
 class _RandomIndexSampler(IndexSampler):
     def __init__(self, source: Dataset, limit: int = -1, *, seed: int | None = None) -> None:
         super().__init__(source)
+        if not isinstance(limit, SupportsIndex):
+            raise TypeError(f"limit is a whole number of samples, not {limit!r}")
         self.limit = limit
         # the functions of the `random` module are methods of one hidden generator: same interface, no copy
         self._generator = random if seed is None else random.Random(seed)

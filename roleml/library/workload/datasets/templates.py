@@ -26,9 +26,14 @@ class XYDataset:
     """Labelled samples: item `i` is the pair `(x[i], y[i])`.
 
     `x` and `y` may be arrays, tensors or lists; they are kept, not copied.
+
+    Raises:
+        ValueError: they have different lengths.
     """
 
     def __init__(self, x: Any, y: Any) -> None:
+        if len(x) != len(y):
+            raise ValueError(f"there are {len(x)} samples x, but {len(y)} labels y")
         self.x = x
         self.y = y
 

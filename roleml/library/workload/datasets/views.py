@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, SupportsIndex
 
 from roleml.core.role.types import Stateful
 from roleml.library.workload.datasets.bases import (
@@ -18,6 +18,7 @@ from roleml.library.workload.datasets.bases import (
     IndexSampler,
 )
 from roleml.library.workload.datasets.samplers import BUILTIN_SAMPLERS
+from roleml.shared.errors import noted
 from roleml.shared.importing import load
 
 __all__ = ["DatasetBatchView", "DatasetPointView", "DatasetView", "DatasetViewFactory", "identity"]
@@ -152,23 +153,36 @@ def DatasetViewFactory(  # noqa: N802 - named like the class it once was; config
 
     Raises:
         TypeError: one of the parts is not what it should be, for example a dataset without `__len__`.
+        ValueError: `batch_size` is below 1.
     """
-    source = load(dataset, Dataset)
+    if not isinstance(batch_size, SupportsIndex):
+        raise TypeError(f"batch_size is a whole number, not {batch_size!r}")
+    if batch_size.__index__() < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    if isinstance(converters, str | Mapping) or callable(converters):
+        raise TypeError(f"converters is a list, also of one: write [{converters}]")
+    with noted("this is the 'dataset' of a DatasetViewFactory"):
+        source = load(dataset, Dataset)
     for converter in converters or ():
-        source = load(converter, Callable)(source)
+        with noted("this is one of the 'converters' of a DatasetViewFactory"):
+            source = load(converter, Callable)(source)
     if not isinstance(source, Dataset):
         raise TypeError(
             f"the converters made a {type(source).__qualname__}, which is no dataset: "
             "it needs both __getitem__ and __len__"
         )
-    loaded_modifier = load(modifier, Callable)
-    if batch_size > 1 or always_combine:
+    with noted("this is the 'modifier' of a DatasetViewFactory"):
+        loaded_modifier = load(modifier, Callable)
+    with noted("this is the 'combiner' of a DatasetViewFactory"):
+        loaded_combiner = load(combiner, Callable)
+    with noted("this is the 'sampler' of a DatasetViewFactory"):
+        if batch_size.__index__() == 1 and not always_combine:
+            return DatasetPointView(source, modifier=loaded_modifier, index_sampler=sampler)
         return DatasetBatchView(
             source,
             batch_size=batch_size,
             drop_last=drop_last,
             modifier=loaded_modifier,
-            combiner=load(combiner, Callable),
+            combiner=loaded_combiner,
             index_sampler=sampler,
         )
-    return DatasetPointView(source, modifier=loaded_modifier, index_sampler=sampler)

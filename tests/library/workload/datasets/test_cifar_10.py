@@ -142,3 +142,33 @@ def test_the_number_of_a_slice_may_be_one_of_numpy(root: Path, tmp_path: Path) -
     slice_cifar_10_dataset(root, tmp_path / "slices")
     one = CiFar10SlicedDataset(tmp_path / "slices", np.int64(3))  # type: ignore[arg-type]
     assert np.array_equal(one.x, CiFar10SlicedDataset(tmp_path / "slices", 3).x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--count", "0"], "cannot cut the 12 images of data_batch_1 into 0 slices"),
+        (["--alpha", "0.5"], "--alpha goes with --mode non-iid"),
+        (["--mode", "non-iid", "--alpha", "0"], "alpha must be positive"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as info:
+        slice_cifar_10_dataset_from_cli([str(root), str(tmp_path / "out"), *arguments])
+    assert info.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_the_command_line_names_a_file_that_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        slice_cifar_10_dataset_from_cli([str(tmp_path), str(tmp_path / "out")])
+    assert "No such file or directory" in capsys.readouterr().err
+
+
+def test_an_even_split_takes_no_alpha(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose 'non-iid'"):
+        split_cifar_10_dataset(root, tmp_path / "out", 5, alpha=0.5)

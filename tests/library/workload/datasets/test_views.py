@@ -177,3 +177,36 @@ def test_something_without_a_length_is_refused_as_dataset() -> None:
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size"):
         DatasetBatchView(numbers(), batch_size=0, index_sampler="sequential")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "complaint", "part"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0", ""),
+        ({"batch_size": "16"}, TypeError, "batch_size is a whole number, not '16'", ""),
+        ({"converters": "builtins.list"}, TypeError, r"converters is a list, .* write \[builtins.list\]", ""),
+        ({"converters": [3]}, TypeError, "not an instance", "converters"),
+        ({"combiner": 3}, TypeError, "not an instance", "combiner"),
+        ({"modifier": "no.thing"}, ModuleNotFoundError, "no module 'no'", "modifier"),
+        ({"sampler": "randm"}, ValueError, "did you mean 'random'", "sampler"),
+        ({"dataset": 3}, TypeError, "not an instance", "dataset"),
+        (
+            {"sampler": {"type": "random", "options": {"limit": "3"}}},
+            TypeError,
+            "limit is a whole number of samples, not '3'",
+            "sampler",
+        ),
+    ],
+)
+def test_a_wrong_part_is_named(
+    options: dict[str, Any], error: type[Exception], complaint: str, part: str
+) -> None:
+    with pytest.raises(error, match=complaint) as info:
+        DatasetViewFactory(**{"dataset": [1, 2, 3], **options})
+    notes = getattr(info.value, "__notes__", [])
+    assert [note.split("'")[1] for note in notes] == ([part] if part else [])
+
+
+def test_samples_without_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match="there are 3 samples x, but 2 labels y"):
+        XYDataset([1, 2, 3], [0, 1])

@@ -176,3 +176,14 @@ def test_num_threads_is_set_for_the_process() -> None:
 def test_a_model_must_say_how_it_is_built() -> None:
     with pytest.raises(TypeError, match="build_model"):
         SimpleTorchModel()
+
+
+def test_batches_of_arrays_are_as_good_as_those_of_tensors() -> None:
+    arrays = [(x.numpy(), y.numpy()) for x, y in batches()]
+    one, other = TwoLayers(seed=0), TwoLayers(seed=0)
+    assert one.train(arrays) == other.train(batches())
+    assert one.test(arrays) == other.test(batches())
+    gradients = [
+        model.compute_gradients(data)[1] for model, data in ((one, arrays[0]), (other, batches()[0]))
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))

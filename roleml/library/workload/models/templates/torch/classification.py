@@ -1,4 +1,7 @@
-"""Classifiers whose data is an iterable of batches `(x, y)`, `y` holding the class numbers."""
+"""Classifiers whose data is an iterable of batches `(x, y)`, `y` of shape `(b,)` holding the class numbers.
+
+Batches are tensors or NumPy arrays, so that the datasets of this library suit them as they are.
+"""
 
 from __future__ import annotations
 

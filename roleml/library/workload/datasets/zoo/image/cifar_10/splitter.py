@@ -28,10 +28,13 @@ def slice_cifar_10_dataset(
 
     Slice `k` of file `f` (both counted from 0) gets number `f * parts + k`. What a file has left over after
     equal slices is not used. The files are not sorted by label: the slices are roughly IID.
+
+    Raises:
+        ValueError: a file has fewer images than there are to be slices, or `parts` is below 1.
     """
     for file_number, file in enumerate(TRAINING_FILES):
         rows, labels = unpickle(Path(root) / file)
-        size = len(rows) // parts
+        size = len(rows) // parts if parts > 0 else 0
         if not size:
             raise ValueError(f"cannot cut the {len(rows)} images of {file} into {parts} slices")
         for k in range(parts):
@@ -53,7 +56,12 @@ def split_cifar_10_dataset(
 
     Mode 'iid' deals out a shuffled set evenly; 'non-iid' skews the labels, by a Dirichlet distribution if
     `alpha` is given, else by label shards. See `roleml.library.workload.datasets.partition`.
+
+    Raises:
+        ValueError: there is no such mode, `alpha` is given for mode 'iid', or the set cannot be divided so.
     """
+    if mode == "iid" and alpha is not None:
+        raise ValueError(f"alpha={alpha} skews the labels, which mode 'iid' does not: choose 'non-iid'")
     dataset = CiFar10Dataset(root)
     if mode == "iid":
         shares = split_evenly(len(dataset), parts, seed=seed)
@@ -86,18 +94,23 @@ def slice_cifar_10_dataset_from_cli(arguments: Sequence[str] | None = None) -> N
     parser.add_argument("--shards", type=int, default=2, help="non-iid by this many label shards per slice")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    if given.mode == "sequential":
-        slice_cifar_10_dataset(given.source, given.output_path, given.count)
-    else:
-        split_cifar_10_dataset(
-            given.source,
-            given.output_path,
-            given.count * len(TRAINING_FILES),
-            mode=given.mode,
-            alpha=given.alpha,
-            shards_per_part=given.shards,
-            seed=given.seed,
-        )
+    if given.alpha is not None and given.mode != "non-iid":
+        parser.error("--alpha goes with --mode non-iid")
+    try:
+        if given.mode == "sequential":
+            slice_cifar_10_dataset(given.source, given.output_path, given.count)
+        else:
+            split_cifar_10_dataset(
+                given.source,
+                given.output_path,
+                given.count * len(TRAINING_FILES),
+                mode=given.mode,
+                alpha=given.alpha,
+                shards_per_part=given.shards,
+                seed=given.seed,
+            )
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
 
 def _save(

@@ -42,6 +42,6 @@ def default_xy_compute_gradients_impl(
     """Leaves the gradients in the `grad` of the parameters and returns the loss."""
     module.train()
     optimizer.zero_grad()
-    loss: torch.Tensor = criterion(module(x.to(device)), y.to(device))
+    loss: torch.Tensor = criterion(module(torch.as_tensor(x).to(device)), torch.as_tensor(y).to(device))
     loss.backward()  # type: ignore[no-untyped-call]  # not annotated in every torch version
     return loss

@@ -25,7 +25,7 @@ def default_xy_test(
     correct, loss, total = 0, 0.0, 0
     with torch.no_grad():
         for x, y in data:
-            x, y = x.to(device), y.to(device)
+            x, y = torch.as_tensor(x).to(device), torch.as_tensor(y).to(device)
             logits = module(x)
             correct += int((logits.argmax(dim=1) == y).sum().item())
             loss += float(criterion(logits, y).item()) * len(y)

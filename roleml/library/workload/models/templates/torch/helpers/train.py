@@ -18,12 +18,15 @@ def default_xy_train(
     data: Iterable[tuple[torch.Tensor, torch.Tensor]],
     device: torch.device | str,
 ) -> dict[str, float]:
-    """One optimiser step per batch. Returns the mean of the batch losses as `loss`; no batches: `{}`."""
+    """One optimiser step per batch, of tensors or NumPy arrays.
+
+    Returns the mean of the batch losses as `loss`; no batches: `{}`.
+    """
     module.train()
     losses = []
     for x, y in data:
         optimizer.zero_grad()
-        loss = criterion(module(x.to(device)), y.to(device))
+        loss = criterion(module(torch.as_tensor(x).to(device)), torch.as_tensor(y).to(device))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
