@@ -27,7 +27,8 @@ class FedAvgConductor(Conductor):
     def start(self, num_rounds: int = 75, select_ratio: float = 0.0, count: int = 1) -> dict[str, Any]:
         """Train, and wait for the result."""
         options = {"num_rounds": num_rounds, "select_ratio": select_ratio, "count": count}
-        result = self.call_task("coordinator", "run", options).result()
+        # the key: asked for again after a power cut, it is the same run
+        result = self.call_task("coordinator", "run", options, key=f"start {options}").result()
         return {"rounds": num_rounds, **(result or {})}
 
 

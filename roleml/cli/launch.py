@@ -233,16 +233,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, profiling_entries: int = D
         help="message broker, such as amqp://user:password@host/vhost; goes before the environment variable "
         "ROLEML_BROKER, which goes before the configuration",
     )
-    add(
-        "--checkpoint",
-        metavar="FOLDER",
-        help="keep checkpoints there, one file for each actor, instead of in the configured folder",
-    )
-    add(
-        "--resume",
-        action="store_true",
-        help="go on from the last checkpoint; an actor that has none yet begins anew",
-    )
+    add_checkpoints(parser)
     add("-p", "--profiling", action="store_true", help="record a trace with viztracer")
     add(
         "-ps",
@@ -260,6 +251,32 @@ def add_arguments(parser: argparse.ArgumentParser, *, profiling_entries: int = D
         help="how many entries the tracer keeps (default: %(default)s)",
     )
     add("--containerize", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    """The options that say where actors keep checkpoints, and whether they go on from them."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep checkpoints there, one file for each actor, instead of in the configured folder",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint; an actor that has none yet begins anew",
+    )
+
+
+def checkpoints_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keys of an actor's configuration that these options stand for. The folder starts here, not at the
+    actor's working directory.
+    """
+    keys: dict[str, Any] = {}
+    if arguments.checkpoint is not None:
+        keys["checkpoint"] = os.path.abspath(arguments.checkpoint)
+    if arguments.resume:
+        keys["resume"] = True
+    return keys
 
 
 def broker_url(text: str) -> str:
@@ -291,11 +308,5 @@ def profiling_of(arguments: argparse.Namespace) -> Profiling | None:
 
 def with_arguments(launch: Launch, arguments: argparse.Namespace) -> Launch:
     """The launch as the common options want it."""
-    changed = launch.changed(
-        workdir=arguments.workdir,
-        src=arguments.src,
-        # starts here, not at the actor's working directory
-        checkpoint=None if arguments.checkpoint is None else os.path.abspath(arguments.checkpoint),
-        resume=arguments.resume or None,
-    )
+    changed = launch.changed(workdir=arguments.workdir, src=arguments.src, **checkpoints_of(arguments))
     return replace(changed, broker=arguments.broker, profiling=profiling_of(arguments))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import CommandError, reading
 from roleml.cli.foreground import Interruption, StopSignals, tell
-from roleml.cli.launch import broker_url, chosen_broker
+from roleml.cli.launch import add_checkpoints, broker_url, checkpoints_of, chosen_broker
 from roleml.cli.report.command import require_plots
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def register(commands: Any) -> None:
         type=Path,
         help="record what roles log as metrics there, and make a page of it (report.html)",
     )
+    add_checkpoints(parser)
     add("--json", action="store_true", help="print the outcome as JSON, in one line at the end")
     add("-v", "--verbose", action="store_true", help="show what the actors log")
     parser.set_defaults(run=run)
@@ -111,7 +112,11 @@ def read(arguments: argparse.Namespace) -> Experiment:
                 devices, marks = load_yaml_with_marks(arguments.devices)
             devices = {} if devices is None else devices
         return experiment.changed(
-            commands=arguments.instructions, seed=arguments.seed, devices=devices, device_marks=marks
+            commands=arguments.instructions,
+            seed=arguments.seed,
+            devices=devices,
+            device_marks=marks,
+            actor=checkpoints_of(arguments),
         )
     except (ValueError, TypeError) as error:
         raise CommandError(str(error), of=error) from error

@@ -124,8 +124,11 @@ class Experiment:
         seed: int | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         device_marks: Marks | None = None,
+        actor: Mapping[str, Any] | None = None,
     ) -> Experiment:
         """The same with other values; `None` leaves one alone. `device_marks`: where the devices are written.
+
+        `actor`: keys of the actor configuration for every actor, whatever the experiment says of them.
 
         Raises:
             ConfigError: what is wrong with the devices, or there are commands and no Conductor.
@@ -134,7 +137,12 @@ class Experiment:
             check_devices(devices, device_marks)
         if commands is not None and not self.conducted:
             raise ConfigError(Problem((), _NO_COMMANDS, ConfigError))
+        config = self.config
+        if actor and not self.conducted:
+            config = {**config, "profiles": [{**profile, **actor} for profile in config["profiles"]]}
         values: dict[str, Any] = {
+            "config": config,
+            "actor": {**self.actor, **(actor or {})},
             "commands": None if commands is None else tuple(commands),
             "seed": seed,
             "devices": devices,
