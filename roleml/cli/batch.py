@@ -119,16 +119,17 @@ def run_launches(
 
 def check_forms(launches: Sequence[Launch]) -> None:
     """Raises CommandError with all that is wrong with the form of the configurations."""
-    from roleml.core.builders.errors import ConfigError
+    from roleml.core.builders.errors import ConfigError, Problem
 
-    problems: dict[str, None] = {}
+    problems: dict[str, Problem] = {}
     for launch in launches:
         try:
             launch.builder()
         except ConfigError as error:
-            problems.update((f"{problem}", None) for problem in error.problems)
+            problems.update((str(problem), problem) for problem in error.problems)
     if problems:
-        raise CommandError("wrong configuration:" + "".join(f"\n  {problem}" for problem in problems))
+        found = ConfigError(*problems.values())
+        raise CommandError(str(found), of=found)
 
 
 def report(text: str) -> None:
