@@ -39,8 +39,8 @@ import roleml.essentials as rml
 # ## What is learned
 #
 # The data: 1,797 images of 8 x 8 pixels. We keep 360 for testing and deal the others to five stacks.
-# To make it interesting, the deal is unfair: two thirds of the 0s and 1s go to the first stack, of
-# the 2s and 3s to the second, and so on.
+# To make it interesting, the deal is unfair: nearly three quarters of the 0s and 1s go to the first
+# stack, of the 2s and 3s to the second, and so on.
 
 # %%
 STACKS = 5
