@@ -314,6 +314,16 @@ name: b
 """
 
 
+def test_links_that_contradict_each_other_and_folders_that_are_missing_are_told(folder: Path) -> None:
+    text = "name: a\nsrc: lib\nworkdir: .\nrelationships: {x: b/c}\nrelationship_links: {x: y, z: x}\n"
+    findings = check_file(write(folder, text))
+    assert [each.mark and each.mark.column for each in findings.errors] == [22]
+    assert "'x' has members already" in findings.errors[0].text
+    assert [(each.path, each.text.partition(":")[0]) for each in findings.warnings] == [
+        (("src",), "there is no folder 'lib' here")
+    ]
+
+
 def test_what_has_no_effect_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     findings = check_file(write(folder, NO_EFFECT))
     assert [(each.mark and each.mark.line, each.text.partition(":")[0]) for each in findings.errors] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from roleml.core.builders.components import COMPONENT_KEYS, find_component
 from roleml.core.builders.errors import Problems
 from roleml.core.builders.role import RoleBuilder
 from roleml.core.builders.spec import ACTOR
+from roleml.core.context import Relationships
 from roleml.messaging.transport import check_url
 
 if TYPE_CHECKING:
@@ -70,11 +72,25 @@ class ActorsCheck(Check):
                     self.error(where, str(e), Code.FORM, at_value=True)
                 else:
                     actor.relationships.setdefault(relationship, []).append(Member(instance, where))
+        relationships = Relationships(
+            {name: [member.instance for member in members] for name, members in actor.relationships.items()}
+        )
         for alias, original in items(config.get("relationship_links")):
-            actor.links[alias] = (str(original), (*path, "relationship_links", alias))
+            where = (*path, "relationship_links", alias)
+            try:
+                relationships.link_relationship(alias, str(original))
+            except ValueError as e:
+                self.error(where, str(e), Code.LINK)
+            else:
+                actor.links[alias] = (str(original), where)
 
     def _look_up(self, config: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:
-        """The broker and the components, as far as they have the form."""
+        """The folders, the broker and the components, as far as they have the form."""
+        for key in ("workdir", "src"):
+            folder = config.get(key)
+            if isinstance(folder, str) and not os.path.isdir(folder):
+                text = f"there is no folder {folder!r} here: it must be there where the actor runs"
+                self.warn((*path, key), text, Code.NO_EFFECT, at_value=True)
         broker = config.get("broker")
         if isinstance(broker, str):
             try:
