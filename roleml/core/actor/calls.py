@@ -151,9 +151,11 @@ class Calls:
             if "/" in target
             else did_you_mean(target, known)
         )
-        raise CallerError(
-            f"actor {self._ctx.profile.name} has no relationship with members, and no role, "
-            f"named {target!r}{hint}"
+        raise at_caller(  # a handler that asks for such a target must not blame its own caller for it
+            CallerError(
+                f"actor {self._ctx.profile.name} has no relationship with members, and no role, "
+                f"named {target!r}{hint}"
+            )
         )
 
     def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any:
@@ -258,12 +260,9 @@ class Calls:
                 value = work()
                 self._handled.done(role, where.rpartition(".")[2], began_s)
                 return value  # noqa: TRY300  # the handler's, and only its errors, are looked at here
-            except Exception as e:
+            except (Exception, SystemExit) as e:  # a handler that exits ends neither its actor nor its caller
                 self._handled.failed(role, where, e)
-                error = of_handler(e, where)
-                if error is e:
-                    raise
-                raise error from e
+                raise of_handler(e, where) from e
 
     @staticmethod
     def _log(action: str, instance: RoleInstanceID, channel: str, message: Message) -> None:

@@ -36,17 +36,19 @@ _INWARD: dict[type[MessagingError], type[RoleInteractionError]] = {
 }
 
 
-def of_handler(error: Exception, where: str) -> RoleInteractionError:
+def of_handler(error: BaseException, where: str) -> RoleInteractionError:
     """What a handler's exception means to its caller. ``where`` names the handler, ``actor/role.channel``.
 
     A handler blames its caller with ``CallerError`` or a failed assertion. Everything else is its own
-    failure, including an error of a call that it made itself.
+    failure, including an error of a call that it made itself. The caller's exception is a new one, so that
+    what becomes of it there leaves the handler's alone, which the handler may raise again.
     """
+    text = str(error)
     if isinstance(error, CallerError) and not error.outgoing:
-        return error
+        return CallerError(text)
     if isinstance(error, AssertionError):
-        return CallerError(str(error) or f"an assertion of {where} failed")
-    return HandlerError(f"{where} raised {type(error).__name__}: {error}")
+        return CallerError(text or f"an assertion of {where} failed")
+    return HandlerError(f"{where} raised {type(error).__name__}{text and f': {text}'}")
 
 
 def describe(error: BaseException) -> Failure:

@@ -31,6 +31,9 @@ class SpecialCallerError(CallerError):
     pass
 
 
+SOLD_OUT = CallerError("sold out")
+
+
 class Shop(Role):
     done = Event()
 
@@ -65,6 +68,18 @@ class Shop(Role):
     @Service
     def crash(self, _: RoleInstanceID, args: Any, payloads: Any) -> None:
         raise ZeroDivisionError("cash register")
+
+    @Service
+    def crash_silently(self, _: RoleInstanceID, args: Any, payloads: Any) -> None:
+        raise ValueError
+
+    @Service
+    def exit(self, _: RoleInstanceID, args: Any, payloads: Any) -> None:
+        raise SystemExit(3)
+
+    @Service
+    def blame_with_a_constant(self, _: RoleInstanceID, args: Any, payloads: Any) -> None:
+        raise SOLD_OUT
 
     @Service
     def time_out(self, _: RoleInstanceID, args: Any, payloads: Any) -> None:
@@ -314,6 +329,12 @@ def test_a_special_caller_error_is_a_caller_error_everywhere(probe: Probe) -> No
         probe.call("shop", "blame-specially")
 
 
+def test_an_exception_that_is_raised_again_means_the_same_again(probe: Probe) -> None:
+    for _ in range(2):
+        with pytest.raises(CallerError, match=r"(?m)^sold out$"):
+            probe.call("shop", "blame-with-a-constant")
+
+
 def test_a_failed_assertion_blames_the_caller(probe: Probe) -> None:
     with pytest.raises(CallerError, match=r"not like this"):
         probe.call("shop", "assertion")
@@ -323,6 +344,8 @@ def test_a_failed_assertion_blames_the_caller(probe: Probe) -> None:
     ("channel", "text"),
     [
         ("crash", "S/shop.crash raised ZeroDivisionError: cash register"),
+        ("crash-silently", r"(?m)S/shop.crash-silently raised ValueError$"),
+        ("exit", "S/shop.exit raised SystemExit: 3"),
         ("time-out", "S/shop.time-out raised TimeoutError: too slow"),
         ("handler-error", "S/shop.handler-error raised HandlerError: my own"),
         ("price-of", "S/shop.price-of raised TypeError: .*item"),
@@ -376,6 +399,11 @@ def test_an_error_of_an_inner_call_is_the_handlers_failure(
     with pytest.raises(HandlerError, match=rf"raised {inner}") as caught:
         probe.call("shop", "inner", {"target": at(target), "channel": channel})
     assert type(caught.value) is HandlerError
+
+
+def test_a_handler_that_calls_a_name_which_nobody_has_fails_by_itself(probe: Probe) -> None:
+    with pytest.raises(HandlerError, match=r"S/shop\.inner raised CallerError: actor S has no .*'nobody'"):
+        probe.call("shop", "inner", {"target": "nobody", "channel": "echo"})
 
 
 def test_a_role_that_is_not_there_is_the_callers_fault(probe: Probe) -> None:
