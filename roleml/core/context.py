@@ -30,6 +30,7 @@ __all__ = [
     "Relationships",
     "RoleInstanceID",
     "RoleInstanceIDTuple",
+    "as_instance",
     "check_name",
     "parse_instances",
 ]
@@ -81,6 +82,18 @@ class RoleInstanceID(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.actor_name}/{self.instance_name}"
+
+
+def as_instance(instance: object) -> RoleInstanceID:
+    """The id itself, or that of a plain tuple of two names; anything else is a `TypeError`."""
+    if isinstance(instance, RoleInstanceID):
+        return instance
+    if isinstance(instance, tuple) and len(instance) == 2 and all(isinstance(part, str) for part in instance):
+        return RoleInstanceID(*instance)
+    raise TypeError(
+        f"{instance!r} is not a role instance: "
+        "use RoleInstanceID(actor, role) or RoleInstanceID.of('actor/role')"
+    )
 
 
 def parse_instances(spec: Iterable[str] | str, default_instance_name: str = "actor") -> list[RoleInstanceID]:
@@ -318,18 +331,7 @@ class Relationships(ObservableTable[RelationshipListener]):
 
 
 def _as_instances(instances: Iterable[RoleInstanceIDTuple]) -> tuple[RoleInstanceID, ...]:
-    return tuple(map(_as_instance, instances))
-
-
-def _as_instance(instance: object) -> RoleInstanceID:
-    if isinstance(instance, RoleInstanceID):
-        return instance
-    if isinstance(instance, tuple) and len(instance) == 2 and all(isinstance(part, str) for part in instance):
-        return RoleInstanceID(*instance)
-    raise TypeError(
-        f"{instance!r} is not a role instance: "
-        "use RoleInstanceID(actor, role) or RoleInstanceID.of('actor/role')"
-    )
+    return tuple(map(as_instance, instances))
 
 
 # Outside of all handlers the ambient context is that of the actor constructed last, in any thread.

@@ -209,10 +209,13 @@ class BaseActor:
 
         Raises:
             ValueError: the name is not valid.
+            TypeError: ``role`` is not an instance of a role class.
             RuntimeError: the name is taken, the role instance is hosted already, or the actor is stopping.
             MsgConnectionError: the broker refuses what the role needs.
         """
         check_name("role", name)
+        if not isinstance(role, Role):
+            raise TypeError(f"role {name!r} needs an instance of a class derived from Role, not {role!r}")
         with self.management_lock:
             self._check_not_stopping(f"host role {name!r}")
             control = self.role_status_manager.add_role(name)

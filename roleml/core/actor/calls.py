@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from roleml.core.actor.failures import at_caller, of_handler
 from roleml.core.actor.handled import Handled
 from roleml.core.actor.once import TaskName
 from roleml.core.actor.status import RoleStatusManager
-from roleml.core.context import Context, RoleInstanceID
+from roleml.core.context import Context, RoleInstanceID, as_instance
 from roleml.core.role.base import Role
 from roleml.core.role.channels import MARK
 from roleml.core.role.exceptions import (
@@ -25,7 +25,7 @@ from roleml.core.role.exceptions import (
     TaskResultTimeoutError,
 )
 from roleml.core.role.naming import to_standardized_name
-from roleml.core.role.types import Args, Message, Payloads, TaskInvocation
+from roleml.core.role.types import Message, TaskInvocation, as_message
 from roleml.core.status import ExecutionTicket, StatusError
 from roleml.messaging.envelope import Kind
 from roleml.messaging.mailbox import Mailbox
@@ -137,9 +137,10 @@ class Calls:
 
         Raises:
             CallerError: a relationship without members, and no local role of its name.
+            TypeError: neither a name nor a role instance.
         """
-        if isinstance(target, tuple):
-            return RoleInstanceID(*target)
+        if not isinstance(target, str):
+            return as_instance(target)
         members = self._ctx.relationships.get_relationship_view(target)
         if members:
             return min(members)
@@ -160,6 +161,7 @@ class Calls:
 
     def call(self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message) -> Any:
         instance, channel = self.resolve(target), to_standardized_name(channel_name)
+        message = _checked(message, f"{instance}.{channel}")
         self._log("calling service", instance, channel, message)
         try:
             return self._mailbox.call(Kind.SERVICE, self.address(name), instance, channel, message)
@@ -170,6 +172,7 @@ class Calls:
         self, name: str, target: str | RoleInstanceID, channel_name: str, message: Message, key: str = ""
     ) -> Invocation:
         instance, channel = self.resolve(target), to_standardized_name(channel_name)
+        message = _checked(message, f"{instance}.{channel}")
         self._log("calling task", instance, channel, message)
         try:
             pending = self._mailbox.submit(self.address(name), instance, channel, message, key)
@@ -211,14 +214,14 @@ class Calls:
         name = request.target[1]
         role, attribute_name = self._find(name, request.channel, kind)
         source, where = RoleInstanceID(*request.source), f"{role.id}.{request.channel}"
-        args, payloads = _parts(request.content, where)
+        message = _checked(request.content, where)
         ticket = self._admit(name)
-        self._log(f"serving {kind} for {source}:", role.id, request.channel, request.content)
+        self._log(f"serving {kind} for {source}:", role.id, request.channel, message)
         handler = getattr(role, attribute_name)
         save = self._checkpoints.enabled and getattr(handler, MARK).checkpoint
 
         def work() -> Any:
-            return handler(source, args, payloads)
+            return handler(source, *message)
 
         if save or request.key:
             key = request.key or request.id
@@ -267,16 +270,14 @@ class Calls:
     @staticmethod
     def _log(action: str, instance: RoleInstanceID, channel: str, message: Message) -> None:
         if message_logger.isEnabledFor(logging.DEBUG):
-            message_logger.debug("%s %s.%s with args %s", action, instance, channel, message[0])
+            message_logger.debug("%s %s.%s with args %s", action, instance, channel, message.args)
 
 
-def _parts(content: Any, where: str) -> tuple[Args, Payloads]:
-    if not isinstance(content, tuple) or len(content) != 2:
-        raise CallerError(f"{where} needs a message of args and payloads, not {type(content).__name__}")
-    for name, part in zip(("args", "payloads"), content, strict=True):
-        if not isinstance(part, Mapping):
-            raise CallerError(f"{where}: {name} must map names to values, not be a {type(part).__name__}")
-    return content
+def _checked(content: object, where: str) -> Message:
+    try:
+        return as_message(content)
+    except TypeError as e:
+        raise at_caller(CallerError(f"{where}: {e}")) from None
 
 
 def _no_channel(role: Role, channel: str, kind: str, channels: Iterable[str]) -> str:

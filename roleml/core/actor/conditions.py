@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from roleml.core.role.channels import attribute
 from roleml.shared.suggestions import did_you_mean
 
 __all__ = ["OPERATORS", "Condition", "check_conditions", "parse_condition", "parse_conditions"]
@@ -58,7 +59,15 @@ def parse_condition(key: str, value: Any) -> Condition:
 
     Raises:
         ValueError: the operator is unknown.
+        TypeError: the key is not a name, or the value stands for an attribute, which is for declarations.
     """
+    if not isinstance(key, str):
+        raise TypeError(f"the key of a condition is a name or name__operator, not {key!r}")
+    if isinstance(value, attribute):
+        raise TypeError(
+            f"in the condition {key!r}, attribute({value.name!r}) is for @EventHandler; here, give the value "
+            f"itself: self.{value.name}"
+        )
     parts = key.split("__")
     name, op = (parts[0], parts[1]) if len(parts) == 2 else (parts[0], "eq")
     if op not in OPERATORS:
@@ -80,9 +89,14 @@ def parse_conditions(conditions: Mapping[str, Any] | None) -> tuple[Condition, .
 
     Raises:
         ValueError: an operator is unknown.
+        TypeError: they do not map names to values.
     """
     if not conditions:
         return ()
+    if not isinstance(conditions, Mapping):
+        raise TypeError(
+            f"conditions map names to values, such as {{'loss__lt': 0.5}}; these are {conditions!r}"
+        )
     items = list(conditions.items())
     known = _cache.get(id(conditions))
     if known is not None and known[0] is conditions and known[1] == items:

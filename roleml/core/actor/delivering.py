@@ -18,7 +18,7 @@ from roleml.core.actor.status import RoleStatusManager
 from roleml.core.actor.subscriptions import ChannelID, Emission, Inlet, Subscription
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.exceptions import NoSuchRoleError
-from roleml.core.role.types import Message
+from roleml.core.role.types import as_message
 from roleml.core.status import StatusError
 from roleml.messaging.envelope import Envelope, Kind
 from roleml.messaging.exceptions import CodecError
@@ -110,10 +110,7 @@ class Delivering:
 
         def job(_: Started) -> None:
             try:
-                args, payloads = decode()
-                if not (isinstance(args, Mapping) and isinstance(payloads, Mapping)):
-                    raise TypeError("it is not a pair of args and payloads")
-                message = Message(args, payloads)
+                message = as_message(decode())
             except (CodecError, TypeError, ValueError) as e:
                 logger.error("a message of %s cannot be read and was dropped: %s", origin, e)
                 return

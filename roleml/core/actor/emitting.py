@@ -17,7 +17,7 @@ from roleml.core.actor.subscriptions import ChannelID, Emission, Source
 from roleml.core.context import Context, RoleInstanceID
 from roleml.core.role.exceptions import ChannelNotFoundError, HandlerError, NoSuchEventError, NoSuchRoleError
 from roleml.core.role.naming import to_standardized_name
-from roleml.core.role.types import Message
+from roleml.core.role.types import Message, as_message
 from roleml.core.status import Status, StatusError
 from roleml.messaging.exceptions import CodecError, MessagingError
 from roleml.messaging.filters import stamps_of
@@ -64,6 +64,10 @@ class Emitting:
 
     def emit(self, name: str, channel_name: str, message: Message) -> None:
         me, channel = RoleInstanceID(self._ctx.profile.name, name), to_standardized_name(channel_name)
+        try:
+            message = as_message(message)
+        except TypeError as e:
+            raise TypeError(f"{me} cannot emit {channel!r}: {e}") from None
         try:
             ticket = self._statuses.ctrl(name).acquire_execution()
         except (StatusError, NoSuchRoleError) as e:

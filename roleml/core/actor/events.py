@@ -17,7 +17,7 @@ from roleml.core.actor.failures import at_caller
 from roleml.core.actor.handled import Handled
 from roleml.core.actor.status import RoleStatusManager
 from roleml.core.actor.subscriptions import ChannelID, Inlet, Subscription
-from roleml.core.context import Context, RoleInstanceID
+from roleml.core.context import Context, RoleInstanceID, as_instance
 from roleml.core.role.base import Role
 from roleml.core.role.exceptions import (
     ChannelNotFoundError,
@@ -129,6 +129,8 @@ class Events:
         if mode not in ("once", "forever"):
             raise ValueError(f"unknown subscription mode {mode!r}; it is 'once' or 'forever'")
         origin = _channel_of(target, channel_name)
+        if not callable(handler):
+            raise TypeError(f"a function or method handles {origin}, not {handler!r}")
         subscription = Subscription(name, origin, tag, handler, parse_conditions(conditions), mode)
         check_takes_part(self._statuses, name)
         listener = self._delivering.listener(name)
@@ -322,9 +324,8 @@ class Events:
 
 
 def _channel_of(target: object, channel_name: str) -> ChannelID:
-    if not isinstance(target, tuple) or len(target) != 2:
-        raise TypeError(
-            f"{target!r} is not a role instance; use RoleInstanceID(actor, role), or @EventHandler to "
-            "subscribe to all members of a relationship"
-        )
-    return ChannelID(RoleInstanceID(*target), to_standardized_name(channel_name))
+    try:
+        source = as_instance(target)
+    except TypeError as e:
+        raise TypeError(f"{e}; @EventHandler subscribes to all members of a relationship") from None
+    return ChannelID(source, to_standardized_name(channel_name))

@@ -184,7 +184,7 @@ class Following:
             logger.info("%s waits for %s to be ready: %s", follower.name, instance, e)
             if instance.actor_name in arrived:  # it announced that just now
                 self._in_background(follower, self._subscribe_again, [instance])
-        except (RoleInteractionError, StatusError, ValueError) as e:
+        except (RoleInteractionError, StatusError, ValueError, TypeError) as e:
             if follower.active:
                 logger.error(
                     "%s cannot subscribe to %s of %s: %s", follower.name, properties.channel_name, instance, e

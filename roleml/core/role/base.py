@@ -176,6 +176,7 @@ class Role:
             CallerError: no such role there, its handler blames this call, or the content cannot travel.
             ChannelNotFoundError: that role has no such service.
             HandlerError: the handler failed, the role is not open, or its actor is not there (any more).
+            TypeError: ``target`` is neither a name nor a role instance, or the channel is not a name.
         """
         return self.base.call(
             self._name, target, channel_name, message or Message(args or {}, payloads or {})
@@ -205,6 +206,7 @@ class Role:
             CallerError, ChannelNotFoundError, HandlerError: as :meth:`call`, for whatever prevents
                 acceptance. Errors of the handler itself come through the invocation.
             ValueError: ``key`` is longer than 200 bytes.
+            TypeError: as :meth:`call`.
         """
         return self.base.call_task(
             self._name, target, channel_name, message or Message(args or {}, payloads or {}), _checked(key)
@@ -247,7 +249,7 @@ class Role:
             CallerError, ChannelNotFoundError, HandlerError: of a member, as :meth:`call`, unless ``on_error``
                 says otherwise.
             ValueError: ``messages`` together with a shared message.
-            TypeError: ``group`` is a name, and not a collection of role instances.
+            TypeError: ``group`` is not a collection of role instances, but a name, for example.
             RuntimeError: fewer ``messages`` than members; or group calls are disabled on this actor.
         """
         return self.base.call_group(
@@ -337,7 +339,8 @@ class Role:
 
         Raises:
             ValueError: an unknown operator in ``conditions``, or an unknown ``mode``.
-            TypeError: ``target`` is no role instance.
+            TypeError: ``target`` is no role instance, ``handler`` cannot be called, or ``conditions`` do not
+                map names to values.
             NoSuchRoleError, StatusError: this role, or a local source, is not there, or not open.
             ChannelNotFoundError: that role has no such event.
             HandlerError: the source's actor or role is not there, or not open.
@@ -355,6 +358,8 @@ class Role:
 
 
 def _checked(key: str) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"the key of a task is a text, not {key!r}")
     if len(key.encode()) > MAX_KEY_BYTES:
         raise ValueError(f"a key has at most {MAX_KEY_BYTES} bytes, not {len(key.encode())}: {key[:40]!r}...")
     return key

@@ -251,6 +251,7 @@ class Event:
 
         Raises:
             RuntimeError: the role was not added to an actor.
+            TypeError: a part of the message does not map names to values.
             HandlerError: the role is not open (not started yet, or ending).
             NoSuchEventError: the role has no such channel.
         """

@@ -10,4 +10,6 @@ def to_standardized_name(name: str) -> str:
 
     Applies to channels and elements. Actor, role instance and relationship names stay as they are.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a channel or element is given by its name, such as 'my-channel', not as {name!r}")
     return name.replace("_", "-")

@@ -22,6 +22,7 @@ __all__ = [
     "Stateful",
     "Tags",
     "TaskInvocation",
+    "as_message",
 ]
 
 MessagePart = Mapping[str, Any]
@@ -50,6 +51,16 @@ class Message(NamedTuple):
     def empty() -> Message:
         """A message with two dictionaries of its own."""
         return Message({}, {})
+
+
+def as_message(content: object) -> Message:
+    """The content of a call or event as a message; ``TypeError`` if it is none."""
+    if not isinstance(content, tuple) or len(content) != 2:
+        raise TypeError(f"a message consists of args and payloads, and this is a {type(content).__name__}")
+    for name, part in zip(Message._fields, content, strict=True):
+        if not isinstance(part, Mapping):
+            raise TypeError(f"{name} must map names to values; they are of the type {type(part).__name__}")
+    return content if isinstance(content, Message) else Message(*content)
 
 
 @runtime_checkable

@@ -191,6 +191,24 @@ def test_a_target_that_is_neither_relationship_nor_role_is_the_callers_fault(pro
             call("shoop", "echo")
 
 
+@pytest.mark.parametrize(
+    "target",
+    [None, 5, ["S", "shop"], ("S", "shop", "x"), ("S", 5), (at("S/shop"), at("S/shop")), Shop()],
+    ids=repr,
+)
+def test_a_target_that_is_no_name_and_no_role_instance_is_told_as_that(probe: Probe, target: Any) -> None:
+    for call in (probe.call, probe.call_task):
+        with pytest.raises(TypeError, match=r"is not a role instance: use RoleInstanceID\(actor, role\)"):
+            call(target, "echo")
+
+
+@pytest.mark.parametrize("channel", [None, 5, Shop.echo])
+def test_a_channel_is_given_by_its_name(probe: Probe, channel: Any) -> None:
+    for call in (probe.call, probe.call_task):
+        with pytest.raises(TypeError, match=r"given by its name, such as 'my-channel', not as "):
+            call("shop", channel)
+
+
 def test_slash_is_the_native_role(actors: Actors) -> None:
     probe = Probe()
     actor = actors.start("A", {"probe": probe}, relationships={"manager": ["A/probe"]})
@@ -237,6 +255,16 @@ def test_a_given_message_stands_for_both_parts(probe: Probe) -> None:
 def test_args_that_are_no_mapping_are_named(probe: Probe) -> None:
     with pytest.raises(CallerError, match=r"S/shop\.echo.*args.*list"):
         probe.call("shop", "echo", ["x"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("message", [{"item": "tea"}, ({}, {}, {}), "tea"])
+def test_a_message_that_is_none_is_named(
+    probe: Probe, message: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    for call, channel in ((probe.call, "echo"), (probe.call_task, "deliver")):
+        with pytest.raises(CallerError, match=rf"S/shop\.{channel}: a message consists of args and payloads"):
+            call("shop", channel, message=message)  # type: ignore[operator]
 
 
 def test_python_values_survive_both_ways(probe: Probe) -> None:

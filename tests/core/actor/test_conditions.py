@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roleml.core.actor.conditions import OPERATORS, check_conditions, parse_condition, parse_conditions
+from roleml.core.role.channels import attribute
 
 NUMBERS = st.integers(-3, 3)
 NAMES = st.sampled_from(["a", "b", "c", "a_b"])
@@ -89,6 +90,19 @@ def test_a_value_without_a_single_truth_does_not_match() -> None:
     assert not holds({"a": np.array([1, 2])}, {"a": 1})
     assert not holds({"a": np.array([1, 2])}, {"a__gt": 0})
     assert holds({"a": np.float32(2)}, {"a__gt": 1})
+
+
+@pytest.mark.parametrize(
+    ("conditions", "text"),
+    [
+        ([("a", 1)], r"conditions map names to values, such as \{'loss__lt': 0.5\}; these are \["),
+        ({1: 2}, r"name or name__operator, not 1"),
+        ({"a": attribute("limit")}, r"'a'.* @EventHandler; here, give the value itself: self\.limit"),
+    ],
+)
+def test_conditions_of_another_form_are_told_apart(conditions: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        parse_conditions(conditions)
 
 
 @pytest.mark.parametrize("op", ["eq", "lt", "contains"])

@@ -179,6 +179,15 @@ def test_a_channel_the_role_does_not_have_cannot_be_emitted(actors: Actors) -> N
         actor.emit("emitter", "newz", Message())
 
 
+@pytest.mark.parametrize("content", [("text",), ({}, ["large"]), (5, {})])
+def test_what_is_no_message_is_not_emitted(probe: Probe, emitter: Emitter, content: Any) -> None:
+    probe.subscribe(SOURCE, "news", probe.note)
+    with pytest.raises(TypeError, match=r"E/emitter cannot emit 'news': (args|payloads) must map names"):
+        emitter.news.emit(*content)
+    with pytest.raises(TypeError, match=r"a message consists of args and payloads, and this is a dict"):
+        emitter.news.emit(message={"n": 1})  # type: ignore[arg-type]
+
+
 def test_an_event_that_cannot_travel_is_logged_and_served_locally(
     actors: Actors, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -326,6 +335,12 @@ def test_an_unknown_operator_is_refused_before_anything_is_sent(probe: Probe) ->
         probe.subscribe(at("X/nobody"), "news", probe.note, conditions={"n__gtt": 1})
     with pytest.raises(ValueError, match=r"'twice'"):
         probe.subscribe(SOURCE, "news", probe.note, mode="twice")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("handler", [None, "note"])
+def test_a_handler_must_be_callable(probe: Probe, handler: Any) -> None:
+    with pytest.raises(TypeError, match=rf"a function or method handles E/emitter\.news, not {handler!r}"):
+        probe.subscribe(SOURCE, "news", handler)
 
 
 def test_a_channel_that_is_not_there_says_what_was_meant(probe: Probe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from typing import Any
 
@@ -149,6 +150,20 @@ def test_the_name_of_a_relationship_is_no_group(team: Team) -> None:
     for call in (team.probe.call_group, team.probe.call_task_group):
         with pytest.raises(TypeError, match=r"get_relationship_view"):
             call("member", "plus")  # type: ignore[arg-type]
+
+
+def test_one_role_instance_is_no_group(team: Team) -> None:
+    with pytest.raises(TypeError, match=r"not one of them: use \[RoleInstanceID\("):
+        team.probe.call_group(team.ids[0], "plus")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("member", ["A/worker", "ab", None, ("A", "b", "c")])
+def test_members_that_are_no_role_instances_are_named(team: Team, member: Any) -> None:
+    for call in (team.probe.call_group, team.probe.call_task_group):
+        with pytest.raises(TypeError, match=rf"^{re.escape(repr(member))} is not a role instance"):
+            call([member], "plus")  # type: ignore[operator]
+    with pytest.raises(TypeError, match=r"is not a role instance"):
+        RoleInstances([member])
 
 
 def test_ignoring_the_results_still_calls_everyone(team: Team) -> None:

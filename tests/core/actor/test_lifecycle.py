@@ -85,6 +85,14 @@ def test_a_name_that_cannot_be_addressed_is_refused(actors: Actors, name: str) -
         actors.make(name)
 
 
+@pytest.mark.parametrize("role", [Probe, None])
+def test_what_is_no_instance_of_a_role_is_refused_and_leaves_the_name_free(actors: Actors, role: Any) -> None:
+    actor = actors.make("A")
+    with pytest.raises(TypeError, match=r"'probe' needs an instance of a class derived from Role, not "):
+        actor.add_role("probe", role)
+    actor.add_role("probe", Probe())
+
+
 def test_one_role_object_is_hosted_once(actors: Actors) -> None:
     role = Probe()
     actors.make("A", {"x": role})

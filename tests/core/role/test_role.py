@@ -24,6 +24,13 @@ def test_a_standard_name_has_hyphens_for_underscores_and_nothing_else_changed(
     assert to_standardized_name(given) == standard
 
 
+def test_the_key_of_a_task_is_a_text(actors: Actors) -> None:
+    probe = Probe()
+    actors.start("A", {"probe": probe})
+    with pytest.raises(TypeError, match=r"the key of a task is a text, not 5"):
+        probe.call_task("probe", "anything", key=5)  # type: ignore[arg-type]
+
+
 def test_a_message_is_a_named_tuple_of_two_parts() -> None:
     assert Message({"a": 1}) == ({"a": 1}, {})
     assert Message.empty() == ({}, {})

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from roleml.core.actor.calls import Calls
 from roleml.core.actor.failures import at_caller
-from roleml.core.context import RoleInstanceID
+from roleml.core.context import RoleInstanceID, as_instance
 from roleml.core.role.exceptions import CallerError, ChannelNotFoundError
 from roleml.core.role.naming import to_standardized_name
 from roleml.core.role.types import ErrorHandlingStrategy, Message, TaskInvocation
@@ -147,12 +147,14 @@ class GroupCalls:
                 f"a group is a collection of role instances, not the name {group!r}; "
                 f"use self.ctx.relationships.get_relationship_view({group!r})"
             )
+        if isinstance(group, RoleInstanceID):
+            raise TypeError(f"a group is a collection of role instances, not one of them: use [{group!r}]")
         if message is not None and messages is not None:
             raise ValueError("give either one message for the whole group or `messages` for each, not both")
         shared = message if message is not None else Message.empty()
         scattered = iter(messages) if messages is not None else None
         members = []
-        for target in dict.fromkeys(RoleInstanceID(*each) for each in group):
+        for target in dict.fromkeys(map(as_instance, group)):
             own = message_map.get(target) if message_map else None
             if own is None and scattered is not None:
                 own = next(scattered, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-from roleml.core.context import Context, RoleInstanceID
+from roleml.core.context import Context, RoleInstanceID, as_instance
 from roleml.shared.collections.frozen import OrderedFrozenSet
 
 __all__ = ["ActorGroup", "Relationship", "RoleInstances"]
@@ -41,7 +41,7 @@ class RoleInstances(ActorGroup):
     """Role instances given one by one, as ids or plain tuples; the group keeps their order."""
 
     def __init__(self, instances: Iterable[tuple[str, str]]) -> None:
-        self._targets = OrderedFrozenSet(RoleInstanceID(*instance) for instance in instances)
+        self._targets = OrderedFrozenSet(map(as_instance, instances))
 
     @property
     def targets(self) -> OrderedFrozenSet[RoleInstanceID]:
