@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import re
 import shlex
 import textwrap
@@ -16,8 +17,9 @@ from roleml.cli.main import parser
 from roleml.core.builders.spec import json_schema
 from roleml.library.roles.conductor.types import validate_run_spec_template
 from roleml.shared.yml import load_yaml
+from roleml.simulation import Experiment
 from roleml.simulation.devices import check_devices
-from tests.programs import Program
+from tests.programs import Program, run_program
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -195,6 +197,9 @@ def test_parts_of_configurations_in_the_manual_are_yaml(page: Path, tmp_path: Pa
         assert isinstance(content, dict)
         if "experiment" in content:
             continue  # a run configuration: its keys are not those of an actor
+        if "profiles" in content:
+            assert not Experiment.load(file).conducted  # a list of actors
+            continue
         known = set(json_schema()["properties"])
         of_devices = all(isinstance(value, dict) for value in content.values())
         if of_devices:
@@ -243,3 +248,35 @@ def test_the_tests_that_the_manual_names_exist() -> None:
     missing = [name for name in named if f"def {name}(" not in tests]
     assert named
     assert not missing
+
+
+@pytest.mark.timeout(60)
+def test_the_peers_of_the_guide_to_architectures_run_and_are_tested_as_it_says(tmp_path: Path) -> None:
+    page = DOCS / "howto-architecture.md"
+    (peers,) = [block for block in code_blocks(page, "python") if "class Peer(" in block]
+    (config,), (test,) = code_blocks(page, "yml"), code_blocks(page, "py")
+    (tmp_path / "my_peers.py").write_text(peers, encoding="utf-8")
+    (tmp_path / "peers.yaml").write_text(config, encoding="utf-8")
+    (tmp_path / "test_peers.py").write_text(test, encoding="utf-8")
+    code, text = run_program(tmp_path, "pytest", "-q", "test_peers.py", "-p", "no:cacheprovider")
+    assert code == 0, text
+
+
+@pytest.mark.timeout(120)
+def test_the_model_in_pytorch_on_a_file_of_ones_own_learns(tmp_path: Path) -> None:
+    page = DOCS / "library.md"
+    (module,) = code_blocks(page, "python")
+    (config,) = [block for block in code_blocks(page, "yaml") if block.startswith("profiles:")]
+    (tmp_path / "my_data.py").write_text(module, encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    draw = random.Random(1)
+    rows = [[draw.gauss(3 * (label == i), 0.5) for i in range(4)] + [label] for label in [0, 1, 2] * 100]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (tmp_path / "data.csv").write_text(text, encoding="utf-8")
+    command = shlex.split(code_blocks(page, "console")[-1].splitlines()[0].removeprefix("$ "), comments=True)
+    code, said = run_program(tmp_path, *command)
+    assert code == 0, said
+    (accuracy,) = re.findall(r"accuracy (0\.\d+|1\.0+)", said)
+    assert float(accuracy) > 0.95
+    assert (tmp_path / "runs" / "1" / "report.html").exists()
+    assert (tmp_path / "saved" / "server.checkpoint").exists()
