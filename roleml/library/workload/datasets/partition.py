@@ -7,12 +7,19 @@ machine and NumPy version: the generator is MT19937 as frozen in `numpy.random.R
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["count_labels", "describe_labels", "split_by_shards", "split_dirichlet", "split_evenly"]
+__all__ = [
+    "check_share",
+    "count_labels",
+    "describe_labels",
+    "split_by_shards",
+    "split_dirichlet",
+    "split_evenly",
+]
 
 Indices = npt.NDArray[np.int64]
 
@@ -80,6 +87,21 @@ def split_dirichlet(labels: Any, parts: int, *, alpha: float, seed: int = 0) -> 
             largest = max(range(parts), key=lambda i: len(split[i]))
             split[number], split[largest] = split[largest][-1:], split[largest][:-1]
     return [np.sort(part) for part in split]
+
+
+def check_share(client: Any, clients: Any, alpha: float | None) -> None:
+    """Raise ValueError or TypeError unless these arguments of a dataset name one client's share, or none."""
+    if (client is None) != (clients is None):
+        raise ValueError(f"client and clients go together, got client={client}, clients={clients}")
+    if clients is None:
+        if alpha is not None:
+            raise ValueError(f"alpha={alpha} skews the shares of clients: say client and clients, too")
+        return
+    for name, value in (("client", client), ("clients", clients)):
+        if not isinstance(value, SupportsIndex):
+            raise TypeError(f"{name} is a whole number, not {value!r}")
+    if not 0 <= client < clients:
+        raise ValueError(f"there is no client {client} of {clients}: they are counted from 0")
 
 
 def count_labels(labels: Any) -> dict[int, int]:

@@ -90,6 +90,7 @@ def test_the_shares_of_all_clients_are_everything(folder: Path, alpha: float | N
         ({"part": "validation"}, "choose 'train' or 'test'"),
         ({"client": 1}, "client and clients go together"),
         ({"alpha": 0.5}, "say client and clients, too"),
+        ({"client": 1, "clients": 2000}, "cannot cut .* samples into 2000 parts"),
         ({"client": 4, "clients": 4}, "there is no client 4 of 4"),
     ],
 )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roleml.library.workload.datasets.partition import (
+    check_share,
     count_labels,
     describe_labels,
     split_by_shards,
@@ -123,3 +124,10 @@ def test_labels_of_another_shape_are_refused() -> None:
             ValueError, match=r"labels have the shape \(n,\), one for each sample, not \(4, 4\)"
         ):
             split(np.eye(4))
+
+
+@pytest.mark.parametrize(("client", "clients"), [("0", 5), (0, 5.0), (0, "5")])
+def test_clients_are_counted_in_whole_numbers(client: Any, clients: Any) -> None:
+    with pytest.raises(TypeError, match=r"clients? is a whole number, not"):
+        check_share(client, clients, None)
+    check_share(np.int64(4), np.int64(5), 0.5)

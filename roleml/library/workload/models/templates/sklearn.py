@@ -36,6 +36,14 @@ class MLPClassifierModel:
         l2: float = 0.0,
         seed: int = 0,
     ) -> None:
+        """
+        Args:
+            hidden: the width of each hidden layer, whose activation is ReLU.
+            lr: the learning rate, constant.
+            momentum: from 0 to 1, without Nesterov's correction; starts anew with each `set_params`.
+            l2: the strength of the L2 penalty on the weights, scikit-learn's `alpha`.
+            seed: of the initial weights.
+        """
         self.n_features = n_features
         self.n_classes = n_classes
         # The estimator has no weights before it has seen data: those that scikit-learn draws for a first fit.

@@ -16,7 +16,12 @@ import numpy.typing as npt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from roleml.library.workload.datasets.partition import describe_labels, split_dirichlet, split_evenly
+from roleml.library.workload.datasets.partition import (
+    check_share,
+    describe_labels,
+    split_dirichlet,
+    split_evenly,
+)
 from roleml.library.workload.datasets.templates import XYDataset
 
 __all__ = ["DigitsDataset", "combine", "summary"]
@@ -35,8 +40,8 @@ class DigitsDataset(XYDataset):
     the training set.
 
     Raises:
-        ValueError: `client` without `clients` or the reverse, a number out of range, or a share of the test
-        set.
+        ValueError: `client` without `clients` or the reverse, `alpha` without both, a number out of range,
+            more clients than samples, or a share of the test set.
     """
 
     x: npt.NDArray[np.float32]
@@ -54,14 +59,9 @@ class DigitsDataset(XYDataset):
     ) -> None:
         if part not in ("train", "test"):
             raise ValueError(f"there is no part {part!r} of the digits: choose 'train' or 'test'")
-        if (client is None) != (clients is None):
-            raise ValueError(f"client and clients go together, got client={client}, clients={clients}")
-        if alpha is not None and clients is None:
-            raise ValueError(f"alpha={alpha} skews the shares of clients: say client and clients, too")
+        check_share(client, clients, alpha)
         if part == "test" and client is not None:
             raise ValueError("the test set is not divided among clients: leave client and clients out")
-        if client is not None and clients is not None and not 0 <= client < clients:
-            raise ValueError(f"there is no client {client} of {clients}: they are counted from 0")
         with _making:
             x, y = _digits()
             chosen = _part(part, test_fraction)

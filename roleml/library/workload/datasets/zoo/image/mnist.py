@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from roleml.library.workload.datasets.partition import split_dirichlet, split_evenly
+from roleml.library.workload.datasets.partition import check_share, split_dirichlet, split_evenly
 from roleml.library.workload.datasets.templates import XYDataset
 
 __all__ = ["MNISTDataset", "combine", "read_idx"]
@@ -78,18 +78,13 @@ class MNISTDataset(XYDataset):
     ) -> None:
         if part not in _FILES:
             raise ValueError(f"there is no part {part!r}: choose 'train' or 'test'")
-        if (client is None) != (clients is None):
-            raise ValueError(f"client and clients go together, got client={client}, clients={clients}")
-        if alpha is not None and clients is None:
-            raise ValueError(f"alpha={alpha} skews the shares of clients: say client and clients, too")
+        check_share(client, clients, alpha)
         images, labels = (read_idx(_find(Path(root), name)) for name in _FILES[part])
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise ValueError(f"images {images.shape} and labels {labels.shape} in {root} do not go together")
         y = labels.astype(np.int64)
         chosen = np.arange(len(y))
         if client is not None and clients is not None:
-            if not 0 <= client < clients:
-                raise ValueError(f"there is no client {client} of {clients}: they are counted from 0")
             if alpha is None:
                 shares = split_evenly(len(y), clients, seed=seed)
             else:

@@ -29,16 +29,22 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class SimpleTorchXYTestableModel(SimpleTorchModel):
+    """Can be evaluated: see `default_xy_test` for the metrics."""
+
     def test(self, data: Iterable[Batch]) -> dict[str, float]:
         return default_xy_test(self.module, self.criterion, data, self.device)
 
 
 class SimpleTorchXYTrainableModel(SimpleTorchModel):
+    """Can be trained for an epoch: see `default_xy_train`. Hyper-parameters are ignored."""
+
     def train(self, data: Iterable[Batch], **_: Any) -> dict[str, float]:
         return default_xy_train(self.module, self.optimizer, self.criterion, data, self.device)
 
 
 class SimpleTorchGradientsOperableModel(SimpleTorchModel):
+    """Computes gradients of one batch, flat and one per parameter, and takes steps with such gradients."""
+
     def compute_gradients(self, data: Batch, **_: Any) -> tuple[dict[str, float], list[torch.Tensor]]:
         x, y = data
         return default_xy_compute_gradients(self.module, self.optimizer, self.criterion, x, y, self.device)

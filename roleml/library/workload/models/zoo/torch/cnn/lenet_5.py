@@ -16,7 +16,11 @@ __all__ = ["LeNet5Model", "LeNet5RGBModel"]
 
 
 class LeNet5Model(SimpleTorchXYModel):
-    """Grey images `(b, 1, 28, 28)`, 10 classes; sigmoids and average pooling as in the paper."""
+    """Grey images `(b, 1, 28, 28)`, 10 classes; sigmoids and average pooling as in the paper.
+
+    Options: `optimizer` is 'sgd', or 'adam', which needs a `weight_decay`; `lr` is its learning rate. Others
+    are those of `SimpleTorchModel`. The loss is the cross entropy. There are 61,706 parameters.
+    """
 
     def build_model(  # type: ignore[override]  # other options are mistakes
         self, *, optimizer: str = "sgd", lr: float = 0.01, weight_decay: float | None = None
@@ -39,7 +43,10 @@ class LeNet5Model(SimpleTorchXYModel):
 
 
 class LeNet5RGBModel(SimpleTorchXYModel):
-    """Colour images `(b, 3, 32, 32)`, 10 classes; one ReLU and maximum pooling."""
+    """Colour images `(b, 3, 32, 32)`, 10 classes; one ReLU and maximum pooling.
+
+    Options and loss are those of `LeNet5Model`. There are 62,006 parameters.
+    """
 
     def build_model(  # type: ignore[override]  # other options are mistakes
         self, *, optimizer: str = "sgd", lr: float = 0.01, weight_decay: float | None = None

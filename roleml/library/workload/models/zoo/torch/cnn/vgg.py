@@ -21,7 +21,11 @@ BLOCKS = {
 
 
 class VGGModel(SimpleTorchXYModel):
-    """Images `(b, in_channels, 224, 224)`, 10 classes, trained by Adam. About 130 million parameters."""
+    """Images `(b, in_channels, 224, 224)`, 10 classes, trained by Adam. About 130 million parameters.
+
+    Options: `type` is 'VGG11', 'VGG16' or 'VGG19'; `lr` is the learning rate. Others are those of
+    `SimpleTorchModel`. The loss is the cross entropy.
+    """
 
     def build_model(  # type: ignore[override]  # other options are mistakes
         self,
@@ -45,8 +49,9 @@ class VGGModel(SimpleTorchXYModel):
 
 
 class VGGLiteModel(SimpleTorchXYModel):
-    """Images `(b, in_channels, 32, 32)`, 10 classes, trained by Adam: the convolutions and one linear
-    layer.
+    """Images `(b, in_channels, 32, 32)`, 10 classes: the convolutions and one linear layer.
+
+    Options and loss are those of `VGGModel`.
     """
 
     def build_model(  # type: ignore[override]  # other options are mistakes
