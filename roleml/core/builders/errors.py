@@ -42,6 +42,7 @@ __all__ = [
     "WrongTypeError",
     "outline",
     "placed",
+    "places_in_code",
     "require_mapping",
 ]
 
@@ -178,16 +179,25 @@ def outline(error: BaseException) -> str:
     """An error for the log of who configures, not of who debugs: class, message, notes, and where in the code
     of others than RoleML it was raised.
     """
-    frames = [frame for frame in extract_tb(error.__traceback__) if _is_of_others(frame.filename)]
     lines = [f"{type(error).__name__}: {error}"]
-    lines += [f"raised at {frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames[-3:])]
+    lines += [f"raised at {place} in {name}" for place, name in reversed(places_in_code(error)[-3:])]
     lines += getattr(error, "__notes__", ())
     return "\n  ".join(lines)
 
 
-def _is_of_others(filename: str) -> bool:
-    standard = filename.startswith(_STANDARD) and "site-packages" not in filename
-    return not standard and not filename.startswith(_OURS)
+def places_in_code(error: BaseException) -> list[tuple[str, str]]:
+    """Where an error went through code that is neither Python's nor RoleML's: `file:line`, and in what."""
+    return [
+        (f"{_shortened(frame.filename)}:{frame.lineno}", frame.name)
+        for frame in extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen ", _OURS))
+        and ("site-packages" in frame.filename or not frame.filename.startswith(_STANDARD))
+    ]
+
+
+def _shortened(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
 
 
 def require_mapping(config: Any, marks: Marks, path: KeyPath = ()) -> None:

@@ -10,6 +10,7 @@ from roleml.core.builders.errors import (
     MissingModuleError,
     MissingNameError,
     Problems,
+    places_in_code,
 )
 from roleml.shared.importing import load_definition
 
@@ -46,4 +47,6 @@ def resolve(target: Any, path: KeyPath, problems: Problems) -> Any:
 
 
 def _failed(target: str, error: Exception) -> str:
-    return f"importing {target!r} failed with {type(error).__name__}: {error}"
+    told = f"importing {target!r} failed with {type(error).__name__}: {error}"
+    # a SyntaxError says itself where it is, and was not raised there
+    return f"{told} (at {places[-1][0]})" if (places := places_in_code(error)) else told

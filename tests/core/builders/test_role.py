@@ -230,7 +230,9 @@ def test_a_module_that_fails_to_import_is_shown_with_its_cause(
 ) -> None:
     (tmp_path / "failing_module_for_roles.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ImportError, match=r"r.class: importing .* failed with ZeroDivisionError") as info:
+    with pytest.raises(
+        ImportError, match=r"r.class: importing .* failed with ZeroDivisionError: .* \(at .*py:\d+\)"
+    ) as info:
         built({"class": "failing_module_for_roles.X"})
     assert isinstance(info.value.__cause__, ZeroDivisionError)
 
