@@ -140,7 +140,7 @@ class Serving:
         try:
             self._answer(envelope, Kind.RESULT, Answer.VALUE, value)
         except CodecError as e:
-            text = f"the result of {envelope.target[1]}.{envelope.channel} cannot travel: {e}"
+            text = f"the result of {'/'.join(envelope.target)}.{envelope.channel} cannot travel: {e}"
             failure = Failure(FailureKind.FAILED, text, type(e).__name__, "")
             self._answer(envelope, Kind.RESULT, Answer.FAILURE, failure.parts())
 

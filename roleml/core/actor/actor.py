@@ -93,7 +93,7 @@ class BaseActor:
         self.ctx = context
         self.logger = logging.getLogger("roleml.actor")
         self.management_lock = threading.RLock()
-        self.role_status_manager = RoleStatusManager()
+        self.role_status_manager = RoleStatusManager(f"actor {context.profile.name}")
         self.passes_on_log = log_remote
         self._install_role = install_role
         self._roles: dict[str, Role] = {}

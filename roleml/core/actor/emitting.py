@@ -109,7 +109,7 @@ class Emitting:
         Raises:
             NoSuchRoleError, StatusError, ChannelNotFoundError: it may not.
         """
-        check_takes_part(self._statuses, origin.source.instance_name)
+        check_takes_part(self._statuses, origin.source)
         source = self.sources.get(origin)
         if source is None:
             known = self._channels_of(origin.source)
@@ -155,7 +155,7 @@ class Emitting:
         return [origin.channel for origin in list(self.sources) if origin.source == instance]
 
 
-def check_takes_part(statuses: RoleStatusManager, name: str) -> None:
+def check_takes_part(statuses: RoleStatusManager, instance: RoleInstanceID) -> None:
     """Whether a role of this actor takes part in events, as it is now.
 
     To hold its status still would be safer, and a dead end: two roles that subscribe to each other while
@@ -164,9 +164,9 @@ def check_takes_part(statuses: RoleStatusManager, name: str) -> None:
     Raises:
         NoSuchRoleError, StatusError: it does not.
     """
-    status = statuses.ctrl(name).status
+    status = statuses.ctrl(instance.instance_name).status
     if status not in Status.DECLARED_COMPATIBLE | Status.RESUMING:
-        raise StatusError(f"role {name!r} is {status.name}: it can neither subscribe nor be subscribed to")
+        raise StatusError(f"{instance} is {status.name}: it can neither subscribe nor be subscribed to")
 
 
 def origin_of(request: Request) -> ChannelID:

@@ -132,7 +132,7 @@ class Events:
         if not callable(handler):
             raise TypeError(f"a function or method handles {origin}, not {handler!r}")
         subscription = Subscription(name, origin, tag, handler, parse_conditions(conditions), mode)
-        check_takes_part(self._statuses, name)
+        check_takes_part(self._statuses, RoleInstanceID(self._ctx.profile.name, name))
         listener = self._delivering.listener(name)
         known = self._enlist(subscription)
         if known is not None:

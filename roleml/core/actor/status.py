@@ -22,7 +22,8 @@ class RoleStatusManager:
     Nobody else should keep a control: once the role is gone, another one may get its name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "this actor") -> None:
+        self._host = host  # for messages, which other actors may get to read
         self._lock = threading.Lock()
         # Replaced as a whole by each change, so that readers need no lock and see no change while iterating.
         self._controls: Mapping[str, StatusControl] = MappingProxyType({})
@@ -38,7 +39,7 @@ class RoleStatusManager:
         control = self._controls.get(name)
         if control is None:
             hint = did_you_mean(name, self._controls)
-            raise NoSuchRoleError(f"this actor has no role instance {name!r}{hint}")
+            raise NoSuchRoleError(f"{self._host} has no role instance {name!r}{hint}")
         return control
 
     def add_role(self, name: str) -> StatusControl:
@@ -46,7 +47,7 @@ class RoleStatusManager:
         control = StatusControl(name)
         with self._lock:
             if name in self._controls:
-                raise RuntimeError(f"this actor has a role instance {name!r} already")
+                raise RuntimeError(f"{self._host} has a role instance {name!r} already")
             for status, callback in self._callbacks:
                 self._attach(control, status, callback)
             control.add_listener(lambda *_: self._forget_if_terminated(control))

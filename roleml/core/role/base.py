@@ -69,8 +69,9 @@ class Role:
     """One responsibility of a distributed-learning architecture.
 
     A subclass declares channels (``@Service``, ``@Task``, ``Event``, ``@EventHandler``) and workloads
-    (``Element``, ``Factory``) in its body, and talks to other roles with the methods below. The runtime adds
-    no locking: handlers of one role run in parallel.
+    (``Element``, ``Factory``) in its body, and talks to other roles with the methods below. It inherits those
+    of all its parents, whether roles or not, and what it declares again replaces theirs. The runtime adds no
+    locking: handlers of one role run in parallel.
 
     A *target* is either a role instance id, or the name of a relationship of this actor. A relationship
     stands for its smallest member; one without members stands for the local role of that name.
@@ -376,14 +377,13 @@ class _Declarations:
 
     def __init__(self, cls: type[Role]) -> None:
         self._cls = cls
-        parents = [parent for parent in reversed(cls.__mro__[1:]) if issubclass(parent, Role)]
         self.services: dict[str, str] = {}
         self.tasks: dict[str, str] = {}
         self.events: dict[str, str] = {}
         self.elements: dict[str, str] = {}
         self.event_handlers: dict[str, EventHandlerProperties] = {}
         self.plugins: dict[str, list[str]] = {}
-        for parent in parents:  # from the oldest to the nearest, so that the nearest wins
+        for parent in reversed(cls.__mro__[1:]):  # from the oldest to the nearest, so that the nearest wins
             self._read(vars(parent))
 
     def _read(self, body: Mapping[str, Any]) -> None:
@@ -392,6 +392,12 @@ class _Declarations:
             if isinstance(mark, HandlerProperties):
                 self._forget(attribute_name)
                 registry = self.services if mark.type is ChannelType.SERVICE else self.tasks
+                other = registry.get(mark.channel_name)
+                if body.get(other or "", value) is not value:
+                    raise TypeError(
+                        f"{self._cls.__qualname__} declares the {mark.type.value} {mark.channel_name!r} "
+                        f"twice, as {other} and as {attribute_name}; give one of them another name"
+                    )
                 registry[mark.channel_name] = attribute_name
             elif isinstance(mark, EventHandlerProperties):
                 self._forget(attribute_name)

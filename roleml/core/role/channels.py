@@ -88,6 +88,11 @@ class HandlerDecorator:
             )
         if not callable(method):
             raise TypeError(f"a handler must be a function, not {type(method).__name__}")
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            raise TypeError(
+                f"{method.__qualname__} is an async function; write it without 'async': a handler runs in a "
+                "thread of its own, where it may block"
+            )
         return self._mark(_expanding(method) if self.expand else method)
 
     def _mark(self, handler: Handler) -> Handler:

@@ -340,7 +340,7 @@ def test_a_result_that_cannot_travel_is_the_handlers_failure(actors: Actors) -> 
     probe = Probe()
     actors.start("S", {"shop": Shop()})
     actors.start("P", {"probe": probe}, relationships={"shop": ["S/shop"]})
-    with pytest.raises(HandlerError, match=r"the result of shop\.unpicklable cannot travel"):
+    with pytest.raises(HandlerError, match=r"the result of S/shop\.unpicklable cannot travel"):
         probe.call("shop", "unpicklable")
 
 

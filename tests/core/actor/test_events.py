@@ -365,7 +365,7 @@ def test_sources_that_are_not_there(actors: Actors) -> None:
     actor = actors.start("P", {"probe": probe})
     with pytest.raises(NoSuchRoleError, match=r"'nobody'"):
         probe.subscribe(at("P/nobody"), "news", probe.note)
-    with pytest.raises(HandlerError, match=r"'nobody'"):
+    with pytest.raises(HandlerError, match=r"actor E has no role instance 'nobody'"):
         probe.subscribe(at("E/nobody"), "news", probe.note)
     with pytest.raises(HandlerError, match=r"no actor of that name"):
         probe.subscribe(at("X/nobody"), "news", probe.note)

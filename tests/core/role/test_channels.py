@@ -64,6 +64,18 @@ def test_a_bound_method_cannot_be_decorated(decorator: Any) -> None:
         decorator(R().method)
 
 
+@pytest.mark.parametrize("decorator", [Service, Task("x"), EventHandler("peer", "news", expand=True)])
+def test_a_handler_is_no_async_function(decorator: Any) -> None:
+    async def handler(self: Any, caller: RoleInstanceID, args: Any, payloads: Any) -> None: ...
+
+    async def generating(self: Any, caller: RoleInstanceID, args: Any, payloads: Any) -> Any:
+        yield
+
+    for function in (handler, generating):
+        with pytest.raises(TypeError, match=rf"{function.__name__} is an async function; write it without"):
+            decorator(function)
+
+
 def test_an_expanded_handler_takes_both_parts_as_keywords() -> None:
     class R(Role):
         @Service(expand=True)

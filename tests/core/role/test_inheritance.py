@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.base import Role
 from roleml.core.role.channels import Event, EventHandler, Service, Task
@@ -148,6 +150,48 @@ def test_several_parents_are_merged_and_the_first_one_wins() -> None:
     assert Both.plugin_attributes["OtherPlugin"] == ["strange"]
     assert Left.plugin_attributes == {"Plugin": ["partner"]}
     assert Right.plugin_attributes == {"Plugin": ["other"], "OtherPlugin": ["strange"]}
+
+
+def test_a_parent_that_is_no_role_may_declare_channels_too() -> None:
+    class Counting:
+        counted = Event()
+        counter = Element(int)
+
+        @Service
+        def count(self, caller: RoleInstanceID, args: Any, payloads: Any) -> int:
+            return 1
+
+        @EventHandler("peer", "counted")
+        def on_counted(self, source: RoleInstanceID, args: Any, payloads: Any) -> None: ...
+
+    class Child(Counting, Parent):
+        pass
+
+    assert Child.services == {"ask": "ask", "count": "count"}
+    assert set(Child.events) == {"done", "counted"}
+    assert set(Child.elements) == {"model", "counter"}
+    assert Child.subscriptions == {"on_news", "on_counted"}
+
+
+def test_one_class_declares_a_channel_once() -> None:
+    with pytest.raises(
+        TypeError, match=r"Child declares the service 'tell-all' twice, as tell_all and as tell"
+    ):
+
+        class Child(Parent):
+            @Service
+            def tell_all(self, caller: RoleInstanceID, args: Any, payloads: Any) -> None: ...
+
+            @Service("tell-all")
+            def tell(self, caller: RoleInstanceID, args: Any, payloads: Any) -> None: ...
+
+    class SameMethod(Parent):
+        @Service
+        def tell(self, caller: RoleInstanceID, args: Any, payloads: Any) -> None: ...
+
+        inform = tell
+
+    assert SameMethod.services.keys() == {"ask", "tell"}
 
 
 def test_a_diamond_takes_the_nearest_declaration() -> None:
