@@ -420,6 +420,10 @@ class Context(NamedTuple):
             raise KeyError(
                 f"unknown name {name!r} in template {text!r}{did_you_mean(name, values)}"
             ) from None
+        except ValueError as e:
+            raise ValueError(
+                f"template {text!r}: {e}; write $name or ${{name}}, and $$ for a dollar sign"
+            ) from None
 
     def activate(self) -> AbstractContextManager[Context]:
         """Make this the ambient context of a block, and of threads that run in a copy of its variables."""

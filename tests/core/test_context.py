@@ -457,7 +457,7 @@ def test_an_unknown_name_in_a_template_is_a_key_error_and_a_lone_dollar_a_value_
     built = Context.build(ActorProfile("a"), workdir=tmp_path)
     with pytest.raises(KeyError, match="did you mean 'workdir'"):
         built.apply_general_template("$workdri")
-    with pytest.raises(ValueError, match="Invalid placeholder"):
+    with pytest.raises(ValueError, match=r"template .*: Invalid placeholder .*; write \$name"):
         built.apply_general_template("5 $ ")
 
 

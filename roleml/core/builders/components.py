@@ -36,6 +36,12 @@ _KINDS = {
 
 COMPONENT_KEYS = tuple(_KINDS)
 
+# what a component for group calls still changes, by its mode
+_GROUP_EFFECTS = {
+    "sequential": "the members of a group are called one after the other",
+    "disabled": "group calls are refused",
+}
+
 _lock = threading.Lock()
 _announced: set[str] = set()
 
@@ -70,8 +76,9 @@ def find_component(value: Any, key: str, problems: Problems, *, within: KeyPath 
             f"{name} belongs to another key: it is of the kind {kind!r}, expected {' or '.join(_KINDS[key])}"
         )
     else:
-        _announce(name, key)
-        return Component(name, getattr(cls, "mode", None))
+        component = Component(name, getattr(cls, "mode", None))
+        _announce(component, key)
+        return component
     problems.add(path, text, WrongTypeError, at_value=True)
     return None
 
@@ -86,9 +93,14 @@ def group_mode(component: Component | None) -> GroupMode:
     return "parallel" if component is None or component.mode is None else cast("GroupMode", component.mode)
 
 
-def _announce(name: str, key: str) -> None:
+def _announce(component: Component, key: str) -> None:
+    name, mode = component
     with _lock:
         if name in _announced:
             return
         _announced.add(name)
+    effect = _GROUP_EFFECTS.get(mode or "") if key == "collective_implementor" else None
+    if effect is not None:
+        logger.warning("%s is accepted: %s. Without %r, all are called at once", name, effect, key)
+        return
     logger.warning("%s is accepted, but the broker does this work now: %r needs no value any more", name, key)

@@ -236,7 +236,8 @@ class Role:
         """Call one service of every member of ``group`` and wait until each has answered or failed.
 
         A member gets ``message_map[member]``, else the next of ``messages`` (in group order), else the shared
-        message. Content that members share is encoded and uploaded once.
+        message. Content that members share is encoded and uploaded once. Whoever is in the group twice is
+        called once.
 
         Args:
             on_result: called with each member and its value as they come, before this returns; with
@@ -249,7 +250,8 @@ class Role:
         Raises:
             CallerError, ChannelNotFoundError, HandlerError: of a member, as :meth:`call`, unless ``on_error``
                 says otherwise.
-            ValueError: ``messages`` together with a shared message.
+            ValueError: ``messages`` together with a shared message, or with a member that is in the group
+                twice; or an unknown ``on_error``.
             TypeError: ``group`` is not a collection of role instances, but a name, for example.
             RuntimeError: fewer ``messages`` than members; or group calls are disabled on this actor.
         """
@@ -291,8 +293,7 @@ class Role:
         Raises:
             CallerError, ChannelNotFoundError, HandlerError: of a member that did not accept, unless
                 ``on_call_error`` says otherwise.
-            ValueError: ``KEEP``, ``messages`` together with a shared message, or ``key`` is longer than 200
-                bytes.
+            ValueError: ``KEEP``, or ``key`` is longer than 200 bytes; else as :meth:`call_group`.
             TypeError, RuntimeError: as :meth:`call_group`.
         """
         self.base.call_task_group(

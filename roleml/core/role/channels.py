@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, get_args, overload
 
 from roleml.core.context import RoleInstanceID
 from roleml.core.role.naming import to_standardized_name
@@ -216,6 +216,12 @@ class EventHandler(HandlerDecorator):
             raise TypeError(
                 "EventHandler needs the name of a relationship and of a channel: "
                 "@EventHandler('trainer', 'done')"
+            )
+        if mode not in get_args(EventSubscriptionMode):
+            raise ValueError(f"unknown subscription mode {mode!r}; it is 'once' or 'forever'")
+        if not isinstance(conditions or {}, Mapping):
+            raise TypeError(
+                f"conditions map names to values, such as {{'loss__lt': 0.5}}; these are {conditions!r}"
             )
         self.properties = EventHandlerProperties(
             relationship, to_standardized_name(channel_name), dict(conditions or {}), mode, extra_filter

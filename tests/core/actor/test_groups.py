@@ -205,6 +205,32 @@ def test_too_few_messages_are_an_error_that_names_the_first_without(team: Team) 
     assert [member.served for member in team.members] == [[]] * 3
 
 
+def test_whoever_is_in_a_group_twice_is_called_once_and_cannot_have_two_messages(team: Team) -> None:
+    twice = [team.ids[0], team.ids[1], team.ids[0]]
+    assert team.probe.call_group(twice, "plus") == [(team.ids[0], 0), (team.ids[1], 1)]
+    assert team.members[0].served == ["plus"]
+    with pytest.raises(ValueError, match=r"P/member is in the group twice, and gets one message"):
+        team.probe.call_group(twice, "plus", messages=scatter_arg([{"m": 1}, {"m": 2}, {"m": 3}]))
+
+
+def test_an_unknown_error_strategy_is_refused(team: Team) -> None:
+    for call in (
+        lambda: team.probe.call_group(team.ids, "plus", on_error="skip"),  # type: ignore[arg-type]
+        lambda: team.probe.call_task_group(team.ids, "plus-later", on_call_error="skip"),  # type: ignore[arg-type]
+        lambda: TaskResultCollector(team.ids, merger=DictKeyValueMerger(), on_error="skip"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match=r"'skip' is not a valid ErrorHandlingStrategy"):
+            call()
+
+
+def test_a_collector_wants_role_instances_and_the_instance_of_a_merger() -> None:
+    with pytest.raises(TypeError, match=r"not the name 'trainer'; use .*get_relationship_view"):
+        TaskResultCollector("trainer", merger=DictKeyValueMerger())  # type: ignore[arg-type]
+    for merger in (DictKeyValueMerger, None):
+        with pytest.raises(TypeError, match=r"must be an instance of a KeyValueMerger or ValueMerger, not "):
+            TaskResultCollector([at("A/b")], merger=merger)  # type: ignore[arg-type]
+
+
 def test_local_members_get_the_payloads_by_reference_and_remote_ones_copies(team: Team) -> None:
     what = [1, 2]
     (_, local), (_, first), (_, second) = team.call("payloads", payloads={"what": what})

@@ -506,7 +506,6 @@ COMPONENTS = [
     ("messaging_component", f"{OLD}.comb.grpc.component.GRPCMessagingComponent"),
     ("messaging_component", f"{OLD}.default.comb.DefaultMessagingComponent"),
     ("collective_implementor", "roleml.core.actor.group.impl.threaded.ThreadedCollectiveImplementor"),
-    ("collective_implementor", "roleml.actor.group.impl.sequential.SequentialCollectiveImplementor"),
 ]
 
 
@@ -526,6 +525,23 @@ def test_published_component_names_are_accepted_and_announced_once(
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
         f"{short_name} is accepted, but the broker does this work now: {key!r} needs no value any more"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "effect"),
+    [
+        (
+            "sequential.SequentialCollectiveImplementor",
+            "the members of a group are called one after the other",
+        ),
+        ("null.CollectiveImplementorDisabled", "group calls are refused"),
+    ],
+)
+def test_a_component_that_still_has_an_effect_is_announced_with_it(
+    name: str, effect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifacts_of({"collective_implementor": f"roleml.actor.group.impl.{name}"})
+    assert f"{name.partition('.')[2]} is accepted: {effect}. Without 'collective_implementor'," in caplog.text
 
 
 def test_component_classes_are_accepted_like_their_names() -> None:

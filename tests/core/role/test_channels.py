@@ -147,6 +147,13 @@ def test_an_event_handler_keeps_its_declaration_and_standardises_the_channel() -
     assert R().on_round(CALLER, {}, {}) == (CALLER, {}, {})
 
 
+def test_an_event_handler_refuses_a_mode_and_conditions_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match=r"unknown subscription mode 'twice'; it is 'once' or 'forever'"):
+        EventHandler("peer", "news", mode="twice")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"conditions map names to values, .* these are \['a'\]"):
+        EventHandler("peer", "news", conditions=["a"])  # type: ignore[arg-type]
+
+
 def test_an_event_handler_has_no_bare_form() -> None:
     with pytest.raises(TypeError):
         EventHandler(lambda self, source, args, payloads: None)  # type: ignore[call-arg, arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,6 +77,7 @@ class GroupCalls:
         should_retry: ShouldRetry | None = None,
     ) -> list[tuple[RoleInstanceID, Any]]:
         """See :meth:`roleml.core.role.base.Role.call_group`."""
+        on_error = ErrorHandlingStrategy(on_error)
         members = self._members(group, message_map, message, messages)
         results: dict[RoleInstanceID, Any] = {}
         channel = to_standardized_name(channel_name)
@@ -106,6 +108,7 @@ class GroupCalls:
         should_retry: ShouldRetry | None = None,
     ) -> None:
         """See :meth:`roleml.core.role.base.Role.call_task_group`."""
+        on_call_error = ErrorHandlingStrategy(on_call_error)
         if on_call_error is ErrorHandlingStrategy.KEEP:
             raise ValueError("KEEP makes no sense for task calls: there is no result yet to keep an error in")
         members = self._members(group, message_map, message, messages, key)
@@ -153,8 +156,14 @@ class GroupCalls:
             raise ValueError("give either one message for the whole group or `messages` for each, not both")
         shared = message if message is not None else Message.empty()
         scattered = iter(messages) if messages is not None else None
+        targets = Counter(map(as_instance, group))
+        twice = [target for target, count in targets.items() if count > 1]
+        if twice and scattered is not None:
+            raise ValueError(
+                f"{twice[0]} is in the group twice, and gets one message: call it by itself again"
+            )
         members = []
-        for target in dict.fromkeys(map(as_instance, group)):
+        for target in targets:
             own = message_map.get(target) if message_map else None
             if own is None and scattered is not None:
                 own = next(scattered, None)

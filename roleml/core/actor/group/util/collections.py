@@ -89,6 +89,8 @@ class AsynchronousKeyValueMerger(KeyValueMerger[Key, Value, MergedValue]):
         allow_append: bool = False,
     ) -> None:
         self._merger = make_kv_merger(merger) if isinstance(merger, ValueMerger) else merger
+        if not isinstance(self._merger, KeyValueMerger):
+            raise TypeError(f"merger must be an instance of a KeyValueMerger or ValueMerger, not {merger!r}")
         if allow_append and not self._merger.allow_append:
             raise TypeError(f"{type(merger).__name__} takes each key only once: allow_append is not possible")
         self._filter = data_filter
@@ -221,7 +223,7 @@ class TaskResultFilter:
     """
 
     def __init__(self, on_error: ErrorHandlingStrategy = ErrorHandlingStrategy.IGNORE) -> None:
-        self.on_error = on_error
+        self.on_error = ErrorHandlingStrategy(on_error)
 
     def __call__(self, source: RoleInstanceID, task: TaskInvocation) -> tuple[Any, Any]:
         error = task.exception()
@@ -256,4 +258,9 @@ class TaskResultCollector(AsynchronousKeyValueMerger[RoleInstanceID, TaskInvocat
         merger: KeyValueMerger[Any, Any, MergedValue] | ValueMerger[Any, MergedValue],
         on_error: ErrorHandlingStrategy = ErrorHandlingStrategy.IGNORE,
     ) -> None:
+        if isinstance(targets, str):
+            raise TypeError(
+                f"targets are role instances, not the name {targets!r}; "
+                f"use self.ctx.relationships.get_relationship_view({targets!r})"
+            )
         super().__init__(targets, merger=merger, data_filter=TaskResultFilter(on_error))
