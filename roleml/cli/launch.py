@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 BROKER_VARIABLE = "ROLEML_BROKER"
+logger = logging.getLogger("roleml.cli")
 DEFAULT_ENTRIES = 1_000_000
 
 
@@ -166,6 +168,7 @@ def read_launches(path: str | os.PathLike[str], common: str | os.PathLike[str] |
             problems = Problems(marks)
             problems.add(("profiles",), "expected a list of actor configurations", WrongTypeError)
             problems.raise_if_any()
+        _warn_of_run(document, marks)
         for index, profile in enumerate(profiles):
             _require_mapping(profile, marks, ("profiles", index))
         found = [
@@ -177,6 +180,21 @@ def read_launches(path: str | os.PathLike[str], common: str | os.PathLike[str] |
         _require_mapping(shared, shared_marks)
         found = [({**config, **shared}, marks.overlaid(shared_marks)) for config, marks in found]
     return [Launch(config, marks) for config, marks in found]
+
+
+def _warn_of_run(document: Mapping[str, Any], marks: Marks) -> None:
+    """Say that the roles of a run configuration are not those of the actors that it lists."""
+    from roleml.library.roles.conductor.types import RUN, TEMPLATE
+
+    unused = ({*RUN.fields, *TEMPLATE.fields} - {"profiles", "experiment", "fixed"}) & set(document)
+    if unused:
+        first = min(unused, key=list(document).index)
+        logger.warning(
+            "%s: %r is for a Conductor, and not used here: the actors start as they stand under 'profiles'; "
+            "'roleml simulate' carries out a run configuration",
+            marks.key((first,)),
+            first,
+        )
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[Any, Marks]:

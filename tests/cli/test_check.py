@@ -324,6 +324,32 @@ def test_links_that_contradict_each_other_and_folders_that_are_missing_are_told(
     ]
 
 
+NESTED = """\
+name: a
+roles:
+  trainer:
+    class: MODULE.Trainer
+    options: {share: 1}
+    impl:
+      model:
+        class: builtins.dict
+        constructor_args:
+          one: {type: MODULE.Trainr, options: {}}
+          more:
+            - {type: MODULE.Trainer, options: {shar: 1, rounds: 2}}
+            - {type: anything, else: 2}
+"""
+
+
+def test_objects_within_arguments_are_looked_up(folder: Path) -> None:
+    errors = check_file(write(folder, NESTED)).errors
+    assert [(each.mark and each.mark.line, each.text.rpartition("; ")[2]) for each in errors] == [
+        (10, "did you mean 'Trainer'?"),
+        (12, "did you mean 'share'?"),
+        (12, "Trainer needs the argument 'share'"),
+    ]
+
+
 def test_what_has_no_effect_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     findings = check_file(write(folder, NO_EFFECT))
     assert [(each.mark and each.mark.line, each.text.partition(":")[0]) for each in findings.errors] == [

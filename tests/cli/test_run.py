@@ -161,6 +161,14 @@ def test_a_file_that_is_no_configuration_is_refused(
     assert "roleml explain RML-C" in told
 
 
+def test_a_run_configuration_is_said_to_be_one(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "run.yaml").write_text("profiles: [{name: one}]\nexperiment: {seed: 1}\nroles: {one: {}}\n")
+    assert [launch.name for launch in read_launches(folder / "run.yaml")] == ["one"]
+    (record,) = caplog.records
+    assert "run.yaml:3:1: 'roles' is for a Conductor, and not used here" in record.getMessage()
+    assert "'roleml simulate' carries out a run configuration" in record.getMessage()
+
+
 def test_a_missing_file_and_a_folder_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "none.yaml: No such file" in refused(capsys, str(folder / "none.yaml"))
     assert "is a folder" in refused(capsys, str(folder))

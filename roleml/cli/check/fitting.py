@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.check.contradictions import never
-from roleml.cli.check.findings import Code, Findings
+from roleml.cli.check.findings import Code, Findings, problems_of
 from roleml.core.actor.conditions import parse_conditions
 from roleml.core.actor.native import NATIVE_ROLE_NAME, NativeRole
+from roleml.core.builders.arguments import check_arguments
 from roleml.core.builders.errors import ConfigError, Problem, Problems
 from roleml.core.builders.resolve import resolve
 from roleml.core.builders.role import RoleBuilder
@@ -82,6 +83,11 @@ class Check:
     ) -> Hosted:
         """Import a role's class and check what is said of it."""
         problems = Problems(self.marks)
+        for element, given in items(spec.get("impl") if isinstance(spec, Mapping) else None):
+            arguments = given.get("constructor_args") if isinstance(given, Mapping) else None
+            self._check_objects(arguments, (*path, "impl", element, "constructor_args"), problems)
+        self.findings.errors.extend(problems_of(problems))
+        problems = Problems(self.marks)
         try:
             builder = builder_cls(name, spec, marks=self.marks, path=path)
             builder.resolve(problems)
@@ -112,6 +118,23 @@ class Check:
                 where = (*path, f"{key}_{'destination' if key == 'serializer' else 'source'}")
                 text = f"{os.fspath(file)!r} is not used: there is no {key!r}, such as 'pickle'"
                 self.warn(where, text, Code.NO_EFFECT)
+
+    def _check_objects(self, value: Any, path: KeyPath, problems: Problems) -> None:
+        """Look up objects that an argument describes by `type` and `options`, at any depth."""
+        if isinstance(value, Mapping):
+            name = value.get("type")
+            if isinstance(name, str) and "." in name and set(value) <= {"type", "options"}:
+                function, options = resolve(name, (*path, "type"), problems), value.get("options") or {}
+                if callable(function) and isinstance(options, Mapping):
+                    called = getattr(function, "__qualname__", None) or name
+                    check_arguments(
+                        function, options, (*path, "options"), problems, of=called, needed_at=path
+                    )
+            for key, item in value.items():
+                self._check_objects(item, (*path, key), problems)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self._check_objects(item, (*path, index), problems)
 
     def fit_together(self) -> None:
         """Relationships lead somewhere, and what is listened to exists."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 import torch
 from torch import nn, optim
 
+from roleml.core.builders.arguments import check_arguments
+from roleml.core.builders.errors import ConfigError, Problems
 from roleml.library.workload.models import bases
 from roleml.library.workload.models.templates.torch.base import SimpleTorchModel
 from roleml.library.workload.models.templates.torch.classification import SimpleTorchXYModel
@@ -187,3 +190,23 @@ def test_batches_of_arrays_are_as_good_as_those_of_tensors() -> None:
         model.compute_gradients(data)[1] for model, data in ((one, arrays[0]), (other, batches()[0]))
     ]
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_a_misspelt_option_is_seen_before_the_model_is_built() -> None:
+    problems = Problems()
+    for options in ({"momentum": 0.5, "device": "cpu"}, {"momentun": 0.5}):
+        check_arguments(TwoLayers, options, (), problems, of="TwoLayers")
+    with pytest.raises(ConfigError) as info:
+        problems.raise_if_any()
+    assert [problem.text for problem in info.value.problems] == [
+        "unknown argument 'momentun' of TwoLayers; did you mean 'momentum'?"
+    ]
+
+
+def test_a_model_with_a_constructor_of_its_own_says_itself_what_it_takes() -> None:
+    class Own(TwoLayers):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+
+    assert list(inspect.signature(Own).parameters) == ["width"]
+    assert list(inspect.signature(TwoLayers).parameters)[-2:] == ["lr", "momentum"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -54,6 +55,11 @@ class SimpleTorchModel(ABC):
         self.module.to(self.device)
         self.criterion.to(self.device)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # what build_model takes can be given here, and nothing else: for editors, and `roleml check`
+        cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # for inspect
+
     @abstractmethod
     def build_model(self, **options: Any) -> tuple[nn.Module, Optimizer, nn.Module]:
         """The module, an optimiser of its parameters, and the loss, all on the CPU."""
@@ -79,6 +85,23 @@ class SimpleTorchModel(ABC):
         state.
         """
         self.module.load_state_dict(params)
+
+
+def _signature(cls: type[SimpleTorchModel]) -> inspect.Signature:
+    """That of the constructor, with the options of `build_model` if it hands them on as it does here."""
+    own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    if cls.__init__ is not SimpleTorchModel.__init__:
+        return inspect.Signature(own)
+    own = own[:-1]
+    taken = {each.name for each in own}
+    return inspect.Signature(
+        own
+        + [
+            each if each.kind is each.VAR_KEYWORD else each.replace(kind=each.KEYWORD_ONLY)
+            for each in list(inspect.signature(cls.build_model).parameters.values())[1:]
+            if each.kind is not each.VAR_POSITIONAL and each.name not in taken
+        ]
+    )
 
 
 def _available(device: str) -> torch.device:
