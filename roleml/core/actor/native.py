@@ -28,9 +28,7 @@ logger = logging.getLogger("roleml.actor.native")
 NATIVE_ROLE_NAME = "actor"
 HEARTBEAT_S = 20.0
 
-_managers_only = require_relationship(
-    "manager", "{sender} is not in the relationship 'manager' of the called actor"
-)
+_managers_only = require_relationship("manager")
 
 
 class NativeRole(Role):

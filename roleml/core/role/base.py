@@ -128,6 +128,7 @@ class Role:
 
     @property
     def logger(self) -> logging.Logger:
+        """``roleml.roles.NAME``; the root logger until the role is added to an actor."""
         return self._logger
 
     def attach(self, name: str, base: RoleHost) -> None:

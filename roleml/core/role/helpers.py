@@ -17,15 +17,15 @@ def require_relationship(name: str, message: str = "") -> Callable[[Handler], Ha
     """Let only members of the handling actor's relationship ``name`` call a service or task.
 
     Stands above ``@Service`` or ``@Task``. Anyone else gets a ``CallerError``; in its text, ``message`` may
-    use ``{sender}``.
+    use ``{sender}``, ``{relationship}`` and ``{actor}``.
     """
-    text = message or f"{{sender}} is not in the relationship {name!r} of the called actor"
+    text = message or "{sender} is not in the relationship {relationship!r} of actor {actor}"
 
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
         def guarded(self: Any, caller: Any, args: Any, payloads: Any) -> Any:
             if not self.ctx.relationships.instance_belongs_to_relationship(caller, name):
-                raise CallerError(text.format(sender=caller))
+                raise CallerError(text.format(sender=caller, relationship=name, actor=self.profile.name))
             return handler(self, caller, args, payloads)
 
         return guarded  # type: ignore[return-value]  # a handler again, with its marks kept by wraps
