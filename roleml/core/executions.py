@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roleml.core.status import StatusControl
 
-__all__ = ["ExecutionTicket", "executions_here", "hide_executions"]
+__all__ = ["ExecutionTicket", "executions_here"]
 
 
 class ExecutionTicket:
@@ -62,13 +60,3 @@ _executions: ContextVar[tuple[ExecutionTicket, ...]] = ContextVar("roleml_execut
 def executions_here() -> tuple[ExecutionTicket, ...]:
     """The running executions that the calling code belongs to, outermost first."""
     return tuple(ticket for ticket in _executions.get() if not ticket.is_stopped)
-
-
-@contextlib.contextmanager
-def hide_executions() -> Iterator[None]:
-    """Let the block count as code outside of all executions, e.g. a task run in its caller's context."""
-    token = _executions.set(())
-    try:
-        yield
-    finally:
-        _executions.reset(token)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum, Flag
 from typing import TYPE_CHECKING, Any, Protocol
 
-from roleml.core.executions import ExecutionTicket, executions_here, hide_executions
+from roleml.core.executions import ExecutionTicket, executions_here
 from roleml.shared.errors import RoleMLError
 from roleml.shared.patience import Patience
 
@@ -32,7 +32,6 @@ __all__ = [
     "StatusTransferCallbackError",
     "admission",
     "executions_here",
-    "hide_executions",
     "set_logger",
     "steps",
 ]

@@ -30,7 +30,6 @@ from roleml.core.status import (
     StatusTransferCallbackError,
     admission,
     executions_here,
-    hide_executions,
     set_logger,
     steps,
 )
@@ -647,17 +646,6 @@ def test_an_execution_of_another_role_may_pause_this_one() -> None:
     with other.acquire_execution():
         control.pause()
     assert control.is_paused
-
-
-def test_hidden_executions_are_those_of_somebody_else() -> None:
-    control = control_in(Status.READY)
-    with control.acquire_execution() as ticket:
-        with hide_executions():
-            assert executions_here() == ()
-            with control.acquire_execution() as inner:
-                assert executions_here() == (inner,)
-        assert executions_here() == (ticket,)
-    assert executions_here() == ()
 
 
 def test_a_ticket_may_be_acquired_here_and_used_there() -> None:
