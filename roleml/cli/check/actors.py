@@ -57,7 +57,9 @@ class ActorsCheck(Check):
             return
         actor = self.actors[name] = ActorView(name, path)
         for role_name, spec in items(config.get("roles")):
-            actor.roles[role_name] = self.role(role_name, spec, (*path, "roles", role_name), role_builder)
+            hosted = self.role(role_name, spec, (*path, "roles", role_name), role_builder)
+            if isinstance(role_name, str):
+                actor.roles[role_name] = hosted
         for relationship, members in items(config.get("relationships")):
             at = (*path, "relationships", relationship)
             builder = ActorBuilder()

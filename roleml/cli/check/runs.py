@@ -47,9 +47,7 @@ class RunCheck(Check):
             for role_name, spec in items(self.config["roles"][pattern]):
                 path = ("roles", pattern, role_name)
                 checked[pattern, role_name] = self.role(role_name, spec, path)
-        names = [
-            each["name"] for key in _PROFILES for each in mappings(self.config.get(key)) if "name" in each
-        ]
+        names = [each["name"] for key in _PROFILES for each in _named(self.config.get(key))]
         self.actors = {name: ActorView(name, ("profiles",)) for name in [*names, CONDUCTOR]}
         self._place_roles(checked, fixed)
         self._place_relationships(fixed)
@@ -80,7 +78,7 @@ class RunCheck(Check):
         if fixed:
             return
         batch, separate, individual = (
-            [each["name"] for each in mappings(self.config.get(key)) if "name" in each] for key in _PROFILES
+            [each["name"] for each in _named(self.config.get(key))] for key in _PROFILES
         )
         batch, served = [*batch, CONDUCTOR], [*batch, *separate, CONDUCTOR]
         everyone = [*served, *individual]
@@ -113,14 +111,14 @@ class RunCheck(Check):
 
     def _place_roles(self, checked: Mapping[tuple[str, str], Hosted], fixed: bool) -> None:
         self.actors[CONDUCTOR].roles[CONDUCTOR] = self._conductor
-        batch = [each["name"] for each in mappings(self.config.get("profiles")) if "name" in each]
+        batch = [each["name"] for each in _named(self.config.get("profiles"))]
         for (pattern, role_name), hosted in checked.items():
             try:
                 names = [pattern] if fixed else match_actors([*batch, CONDUCTOR], pattern)
             except ValueError:
                 continue
             for name in names:
-                if name in self.actors:
+                if name in self.actors and isinstance(role_name, str):
                     self.actors[name].roles[role_name] = hosted
 
     def _place_relationships(self, fixed: bool) -> None:
@@ -138,9 +136,7 @@ class RunCheck(Check):
         if fixed:
             links = dict(items(self.config.get("relationship_links")))
         else:
-            rules: dict[str, Any] = {
-                key: [each for each in mappings(self.config.get(key)) if "name" in each] for key in _PROFILES
-            }
+            rules: dict[str, Any] = {key: _named(self.config.get(key)) for key in _PROFILES}
             rules |= {key: self.config.get(key) for key in ("relationship_rules", "relationship_links")}
             try:
                 spec = expand(
@@ -178,3 +174,8 @@ class RunCheck(Check):
             return  # reported with the form
         member = Member(RoleInstanceID(other or actor_name, role or name), path)
         self.actors[actor_name].relationships.setdefault(name, []).append(member)
+
+
+def _named(profiles: Any) -> list[Mapping[str, Any]]:
+    """The profiles that have a name; what is wrong with the others is reported with the form."""
+    return [each for each in mappings(profiles) if isinstance(each.get("name"), str)]
