@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import FunctionType
 from typing import Any, TypeVar, get_args, overload
 
 from roleml.core.context import RoleInstanceID
@@ -75,7 +76,8 @@ class HandlerDecorator:
 
     A handler is called as ``handler(self, caller, args, payloads)``. With ``expand=True`` the contents of
     both parts arrive as keyword arguments instead: ``method(self, caller, **args, **payloads)``; a key that
-    is missing, unexpected or in both parts is a ``TypeError`` of the handler.
+    is missing, unexpected or in both parts is a ``TypeError`` of the handler. A method that cannot be called
+    like that is a ``TypeError`` where it is declared.
     """
 
     def __init__(self, *, expand: bool = False) -> None:
@@ -93,7 +95,30 @@ class HandlerDecorator:
                 f"{method.__qualname__} is an async function; write it without 'async': a handler runs in a "
                 "thread of its own, where it may block"
             )
+        if isinstance(method, FunctionType):
+            self._check_parameters(method)
         return self._mark(_expanding(method) if self.expand else method)
+
+    def _check_parameters(self, method: FunctionType) -> None:
+        # of the function itself: one that wraps another, as decorators make it, takes what it says
+        signature = inspect.signature(method, follow_wrapped=False)
+        try:
+            if self.expand:
+                signature.bind_partial(None, None)
+            else:
+                signature.bind(None, None, None, None)
+        except TypeError as e:
+            called, hint = (
+                ("(self, caller, **args, **payloads)", "")
+                if self.expand
+                else (
+                    "(self, caller, args, payloads)",
+                    "; with expand=True, it gets the contents of both as keyword arguments",
+                )
+            )
+            raise TypeError(
+                f"{method.__qualname__}{signature} cannot be called as {called}: {e}{hint}"
+            ) from None
 
     def _mark(self, handler: Handler) -> Handler:
         return handler

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -74,6 +75,50 @@ def test_a_handler_is_no_async_function(decorator: Any) -> None:
     for function in (handler, generating):
         with pytest.raises(TypeError, match=rf"{function.__name__} is an async function; write it without"):
             decorator(function)
+
+
+def test_a_handler_that_cannot_be_called_as_one_is_told_what_it_takes() -> None:
+    def forgot_to_expand(self: Any, caller: Any, epochs=1): ...  # type: ignore[no-untyped-def]
+    def no_caller(self: Any) -> None: ...
+    def too_many(self: Any, caller: Any, args: Any, payloads: Any, more: Any) -> None: ...
+
+    for method in (forgot_to_expand, no_caller, too_many):
+        for decorator in (Service, Task("x"), EventHandler("peer", "news")):
+            with pytest.raises(
+                TypeError, match=rf"{method.__name__}\(self.* as \(self, caller, args, payloads\): "
+            ):
+                decorator(method)
+    with pytest.raises(
+        TypeError, match=r"epochs=1\) cannot be called .*: too many positional .*; with expand=True"
+    ):
+        Service(forgot_to_expand)
+    with pytest.raises(
+        TypeError, match=r"no_caller\(self.*\) .* as \(self, caller, \*\*args, \*\*payloads\): "
+    ):
+        Task(expand=True)(no_caller)
+
+
+def test_a_handler_may_be_what_another_decorator_made_of_a_method() -> None:
+    def logged(method: Any) -> Any:
+        @functools.wraps(method)
+        def wrapper(*parts: Any) -> Any:
+            return method(parts[0], parts[1], **parts[2])
+
+        return wrapper
+
+    class R(Role):
+        @Service
+        @logged
+        def ask(self, caller: RoleInstanceID, question: str) -> str:
+            return question
+
+        @Service
+        @staticmethod
+        def tell(caller: RoleInstanceID, args: Any, payloads: Any) -> str:
+            return "told"
+
+    assert R().ask(CALLER, {"question": "why"}, {}) == "why"
+    assert R.services == {"ask": "ask", "tell": "tell"}
 
 
 def test_an_expanded_handler_takes_both_parts_as_keywords() -> None:
