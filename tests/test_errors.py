@@ -98,6 +98,7 @@ RML-B010 cluster
 RML-B011 tasks
 RML-B012 consumers
 RML-B013 version skew
+RML-B014 leftovers
 """
 
 # These never reach a user: whoever raises one, or the module beside it, catches it.

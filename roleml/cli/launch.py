@@ -16,6 +16,7 @@ from roleml.shared.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from roleml.core.builders.actor import BaseActorBuilder
+    from roleml.messaging.rabbitmq.endpoints import BrokerURL
     from roleml.shared.yml import KeyPath, Marks
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "choose",
     "chosen_broker",
     "profiling_of",
+    "rabbitmq_chosen",
     "read_launch",
     "read_launches",
     "refuse_containers",
@@ -136,6 +138,19 @@ def broker_chosen(url: str | None) -> Iterator[None]:
 def chosen_broker(url: str | None, configured: str = "embedded://") -> str:
     """The broker that counts: that of the command line, else of the environment, else the configured one."""
     return url or os.environ.get(BROKER_VARIABLE) or configured
+
+
+def rabbitmq_chosen(url: str | None, actor: str = "") -> BrokerURL:
+    """Likewise, in parts, for a command that is about RabbitMQ. Raises CommandError for any other."""
+    from roleml.messaging.rabbitmq.endpoints import BrokerURL
+
+    chosen = chosen_broker(url, "")
+    if not chosen.startswith(("amqp://", "amqps://")):
+        raise CommandError("name a RabbitMQ: --broker amqp://user:password@host/vhost, or ROLEML_BROKER")
+    try:
+        return BrokerURL.parse(chosen, actor)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 # files

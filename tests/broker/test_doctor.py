@@ -168,8 +168,10 @@ def test_fault_7_work_that_nobody_takes(doctor: Doctor, managed: Node, vhost: st
         for name in (queue, names.dead_queue("gone")):
             channel.queue_declare(name, durable=True)
             channel.basic_publish("", name, b"x")
+        channel.exchange_declare(names.event_exchange(("gone", "trainer"), "news"), "fanout", durable=True)
         wait_until(lambda: ("warning", "tasks") in bad(doctor()), DEADLINE_S)
         found = doctor()
+        assert "1 exchanges of events stay of actor gone" in text_of(found, "leftovers")
         assert "1 tasks wait for gone/trainer, and nobody takes them start actor gone" in text_of(
             found, "consumers"
         )

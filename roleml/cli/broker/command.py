@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from roleml.cli.broker import load, updown
+from roleml.cli.broker import forget, load, updown
 from roleml.cli.broker.load import ADMIN_PASSWORD, apply
 from roleml.cli.broker.members import Members, read_members
 from roleml.cli.broker.passwords import read_passwords, write_passwords
@@ -35,6 +35,7 @@ def register(commands: Any) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     updown.register(actions)
     load.register(actions)
+    forget.register(actions)
     provision = actions.add_parser("provision", help="users and permissions", description=DESCRIPTION)
     add = provision.add_argument
     add("configs", nargs="+", type=Path, metavar="CONFIG", help="of an actor, of a batch, or of a Conductor")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from roleml.cli.command import CommandError
-from roleml.cli.launch import add_management, broker_url, chosen_broker
+from roleml.cli.launch import add_management, broker_url, rabbitmq_chosen
 
 if TYPE_CHECKING:
     from roleml.messaging.rabbitmq.endpoints import BrokerURL
@@ -47,13 +47,8 @@ def register(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine, print, and return the exit code."""
-    from roleml.messaging.rabbitmq.endpoints import BrokerURL
-
-    url = chosen_broker(arguments.broker, "")
-    if not url.startswith(("amqp://", "amqps://")):
-        raise CommandError("name a RabbitMQ: --broker amqp://user:password@host/vhost, or ROLEML_BROKER")
+    broker = rabbitmq_chosen(arguments.broker, arguments.actor or "")
     try:
-        broker = BrokerURL.parse(url, arguments.actor or "")
         found = []
         for finding in _examine(broker, arguments.management, arguments.actor):
             found.append(finding)

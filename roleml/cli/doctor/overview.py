@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import roleml
 from roleml.messaging.exceptions import MsgConnectionError
+from roleml.messaging.rabbitmq.leftovers import leftovers
 from roleml.messaging.rabbitmq.management import ManagementAPI
 from roleml.messaging.rabbitmq.probing import Finding
 
@@ -20,7 +21,12 @@ _DEAD = re.compile(r"q\.(?P<actor>[^.]+)\.@dead")
 
 def findings(api: ManagementAPI, vhost: str) -> Iterator[Finding]:
     """Look at nodes, queues and connections. Without the plugin, that is the finding."""
-    looks: list[Callable[[ManagementAPI, str], Iterator[Finding]]] = [_nodes, _queues, _connections]
+    looks: list[Callable[[ManagementAPI, str], Iterator[Finding]]] = [
+        _nodes,
+        _queues,
+        _leftovers,
+        _connections,
+    ]
     for look in looks:
         try:
             yield from look(api, vhost)
@@ -79,14 +85,26 @@ def _queues(api: ManagementAPI, vhost: str) -> Iterator[Finding]:
         if match is None or not ready or queue.get("consumers"):
             continue
         waiting += 1
+        actor = match["actor"]
         yield Finding(
             "warning",
             "consumers",
-            f"{ready} {match['kind']} wait for {match['actor']}/{match['role']}, and nobody takes them",
-            f"start actor {match['actor']}; if it is not coming back, delete the queue {name}",
+            f"{ready} {match['kind']} wait for {actor}/{match['role']}, and nobody takes them",
+            f"start actor {actor}; if it is not coming back: roleml broker forget --force {actor}",
         )
     if not waiting:
         yield Finding("ok", "consumers", "nothing waits for an actor that is not there")
+
+
+def _leftovers(api: ManagementAPI, vhost: str) -> Iterator[Finding]:
+    for actor, left in leftovers(api, vhost).items():
+        if left.exchanges and not left.connected:
+            yield Finding(
+                "warning",
+                "leftovers",
+                f"{len(left.exchanges)} exchanges of events stay of actor {actor}, which is not connected",
+                f"start it; if it is not coming back: roleml broker forget {actor}",
+            )
 
 
 def _connections(api: ManagementAPI, vhost: str) -> Iterator[Finding]:

@@ -7,8 +7,9 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from roleml.messaging.exceptions import MsgConnectionError
 
@@ -67,18 +68,26 @@ class ManagementAPI:
         Raises:
             MsgConnectionError: the broker is not there, or refuses.
         """
-        return json.loads(self._ask("GET", path, None, columns))
+        return json.loads(self._ask("GET", path, None, {"columns": ",".join(columns)} if columns else {}))
 
     def post(self, *path: str, body: Any) -> None:
         """Send something to a path. Raises as `get`."""
         self._ask("POST", path, json.dumps(body).encode())
 
+    def delete(self, *path: str, **conditions: str) -> None:
+        """Delete what is at a path, on conditions such as ``if-empty``. Raises as `get`."""
+        self._ask("DELETE", path, None, conditions)
+
     def _ask(
-        self, method: str, path: tuple[str, ...], data: bytes | None, columns: Sequence[str] = ()
+        self,
+        method: str,
+        path: tuple[str, ...],
+        data: bytes | None,
+        query: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         target = "/".join([self._base, *(quote(part, safe="") for part in path)])
-        if columns:
-            target += f"?columns={','.join(columns)}"
+        if query:
+            target += f"?{urlencode(query, safe=',')}"
         headers = {"Authorization": f"Basic {self._login}", "Content-Type": "application/json"}
         request = urllib.request.Request(target, data, headers, method=method)
         try:

@@ -43,6 +43,7 @@ CODES = {
     "tasks": "RML-B011",
     "consumers": "RML-B012",
     "version skew": "RML-B013",
+    "leftovers": "RML-B014",
 }
 
 
