@@ -253,8 +253,9 @@ def test_the_tests_that_the_manual_names_exist() -> None:
 @pytest.mark.timeout(60)
 def test_the_peers_of_the_guide_to_architectures_run_and_are_tested_as_it_says(tmp_path: Path) -> None:
     page = DOCS / "howto-architecture.md"
-    (peers,) = [block for block in code_blocks(page, "python") if "class Peer(" in block]
-    (config,), (test,) = code_blocks(page, "yml"), code_blocks(page, "py")
+    python, (config,) = code_blocks(page, "python"), code_blocks(page, "yml")
+    (peers,) = [block for block in python if "class Peer(" in block]
+    (test,) = [block for block in python if "def test_" in block]
     (tmp_path / "my_peers.py").write_text(peers, encoding="utf-8")
     (tmp_path / "peers.yaml").write_text(config, encoding="utf-8")
     (tmp_path / "test_peers.py").write_text(test, encoding="utf-8")
