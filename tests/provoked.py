@@ -192,16 +192,13 @@ def moved(_: Path) -> None:
 
 
 def refused_status(_: Path) -> None:
-    class Load:
-        def __call__(self, _: Status) -> None:
-            raise FileNotFoundError("model.npz")
-
-        def __repr__(self) -> str:
-            return "Model.load"
+    def load(_: Status) -> None:
+        raise FileNotFoundError("model.npz")
 
     control = StatusControl("trainer")
-    control.add_callback(Status.DECLARED, Load())
+    control.add_callback(Status.STARTING, load)
     control.declared()
+    control.ready()
 
 
 def no_role(_: Path) -> None:

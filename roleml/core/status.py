@@ -437,12 +437,16 @@ class StatusControl:
             error = _attempt(callback, old) if status in wanted else None
             if error is None:
                 continue
-            failure = f"{self.name} came from {old.name} to {status.name}, and callback {callback!r} failed"
             if status in CALLBACKS_MAY_REFUSE and not tolerant:
-                refusal = StatusTransferCallbackError(f"{failure}: {type(error).__name__}: {error}")
+                refusal = StatusTransferCallbackError(
+                    f"{self.name} failed on its way from {old.name} to {status.name}: "
+                    f"{type(error).__name__}: {error}"
+                )
                 refusal.__cause__ = error
                 break
-            logger.error("%s", failure, exc_info=error)
+            logger.error(
+                "%s is %s, though callback %r failed", self.name, status.name, callback, exc_info=error
+            )
         for listener in tuple(self._listeners):
             if error := _attempt(listener, self.name, status, old):
                 logger.error("listener %r of %s failed on %s", listener, self.name, status, exc_info=error)

@@ -338,7 +338,10 @@ def test_a_callback_that_fails_makes_the_operation_fail(
     control = StatusControl("shop")
     control.add_callback(status, fail)
     path = path_of(control)
-    with pytest.raises(StatusTransferCallbackError, match="ZeroDivisionError: on purpose") as caught:
+    with pytest.raises(
+        StatusTransferCallbackError,
+        match=r"shop failed on its way from \w+ to \w+: ZeroDivisionError: on purpose",
+    ) as caught:
         operation(control)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert control.status is left_at
