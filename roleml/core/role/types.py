@@ -85,7 +85,8 @@ class TaskInvocation(Protocol):
     def add_done_callback(self, func: Callable[[TaskInvocation], Any]) -> None:
         """Call ``func(invocation)`` exactly once when the task is done; at once if it is already.
 
-        It runs in a worker thread (or, if already done, in this one); its exceptions are logged.
+        It runs in a worker thread (or, if already done, in this one), where several may run at once; its
+        exceptions are logged.
         """
 
 
