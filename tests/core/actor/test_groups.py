@@ -231,6 +231,14 @@ def test_a_collector_wants_role_instances_and_the_instance_of_a_merger() -> None
             TaskResultCollector([at("A/b")], merger=merger)  # type: ignore[arg-type]
 
 
+def test_a_collector_of_tasks_takes_no_values() -> None:
+    collector = TaskResultCollector([at("A/b")], merger=DictKeyValueMerger())
+    with pytest.raises(
+        TypeError, match=r"the result of A/b is of type int, and no task: this is for call_task_group"
+    ):
+        collector.push(at("A/b"), 5)  # type: ignore[arg-type]
+
+
 def test_local_members_get_the_payloads_by_reference_and_remote_ones_copies(team: Team) -> None:
     what = [1, 2]
     (_, local), (_, first), (_, second) = team.call("payloads", payloads={"what": what})

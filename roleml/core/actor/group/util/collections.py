@@ -226,6 +226,11 @@ class TaskResultFilter:
         self.on_error = ErrorHandlingStrategy(on_error)
 
     def __call__(self, source: RoleInstanceID, task: TaskInvocation) -> tuple[Any, Any]:
+        if not isinstance(task, TaskInvocation):
+            raise TypeError(
+                f"the result of {source} is of type {type(task).__name__}, and no task: this is for "
+                "call_task_group; call_group gives values, which any other merger takes"
+            )
         error = task.exception()
         if error is None:
             return self.transform_source(source), task.result()
