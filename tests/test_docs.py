@@ -209,7 +209,7 @@ def test_parts_of_configurations_in_the_manual_are_yaml(page: Path, tmp_path: Pa
 
 
 def test_every_language_of_a_block_is_one_that_is_tested() -> None:
-    tested = {"python", "py", "yaml", "yml", "console", "bash", "text", "ini", "{toctree}", "{eval-rst}"}
+    tested = {"python", "yaml", "yml", "console", "bash", "text", "ini", "{toctree}", "{eval-rst}"}
     for page in [*PAGES, *DOCS.glob("api/*.md"), *DOCS.glob("errors/*.md")]:
         languages = re.findall(r"^```([^\s`]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
         assert set(languages) <= tested, page.name
