@@ -218,6 +218,37 @@ def test_containers_are_not_available_yet(folder: Path, capsys: pytest.CaptureFi
     assert "--containerize is not available yet" in refused(capsys, folder / "two.yaml", "--containerize")
 
 
+LEAVING = """
+import atexit, pathlib
+import roleml.essentials as rml
+
+def left(name):
+    pathlib.Path(name).write_text("")
+
+atexit.register(left, "exit")
+
+class TakenApart:
+    def __del__(self, left=left):
+        left("end")
+
+class Leaving(rml.Role, rml.Runnable):
+    apart = TakenApart()
+
+    def run(self):
+        print("without a line end", end="")
+"""
+
+
+def test_a_process_does_what_is_to_be_done_at_its_exit_and_is_not_taken_apart(tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING, encoding="utf-8")
+    (tmp_path / "one.yaml").write_text("name: one\nroles: {leaving: {class: leaving.Leaving}}\n")
+    code, said = run_program(tmp_path, "roleml", "batch", "one.yaml", "--exit-when-done")
+    assert code == 0, said
+    assert "without a line end" in said
+    assert (tmp_path / "exit").exists()
+    assert not (tmp_path / "end").exists()
+
+
 ORPHAN = """
 import multiprocessing, signal
 from roleml.cli import processes
