@@ -265,6 +265,31 @@ class TransportContract:
         a.send("b/role.work", kind=Kind.TASK)
         assert a.inbox.back.get(timeout=DEADLINE_S)[1] is Absence.NOT_BOUND
 
+    def test_7_what_is_put_back_comes_to_the_successor_in_order_where_tasks_are_kept(
+        self, connect: Connect
+    ) -> None:
+        a, b = connect("a"), connect("b")
+        b.transport.bind("role", [], ["work"])
+        b.transport.open("role")
+        sizes = [0, 3 << 20, 1]
+        for n, size in enumerate(sizes):
+            a.send("b/role.work", kind=Kind.TASK, id=str(n), content=bytes(size))
+        came = [b.inbox.delivered.get(timeout=DEADLINE_S) for _ in sizes]
+        b.transport.unbind("role", keep_tasks=True)
+        for envelope, body in came:
+            b.transport.put_back(envelope, body)
+        b.transport.stop()
+        successor = connect("b")
+        successor.transport.bind("role", [], ["work"])
+        successor.transport.open("role")
+        if successor.transport.keeps_tasks:
+            again = [successor.inbox.next() for _ in sizes]
+            assert [(envelope.id, len(content)) for envelope, content in again] == [
+                (str(n), size) for n, size in enumerate(sizes)
+            ]
+        a.send("b", content="last")
+        assert successor.inbox.next()[1] == "last"
+
     def test_4_publications_arrive_in_order_at_each_subscriber(self, connect: Connect) -> None:
         source, subscribers = connect("a"), [connect("b"), connect("c")]
         for subscriber in subscribers:
