@@ -1,4 +1,4 @@
-"""A provisioned application with alice, bob and mallory, whom tests of attacks share."""
+"""A provisioned application with alice, bob and mallory, whom tests of attacks share; and a managed vhost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.actors import Actors
 from tests.broker.broker import Broker
 from tests.broker.members import Bob, Member
+from tests.broker.node import Node
 from tests.broker.provisioned import Provisioned, provisioned
 
 
@@ -36,3 +37,18 @@ def mallory(place: Provisioned) -> Iterator[Member]:
 @pytest.fixture
 def bob(place: Provisioned, actors: Actors) -> Bob:
     return Bob(place, actors)
+
+
+@pytest.fixture
+def managed_vhost(managed_node: Node) -> Iterator[str]:
+    """A vhost of the node that has the management plugin."""
+    managed_node.add_vhost("app")
+    yield "app"
+    managed_node.delete_vhost("app")
+
+
+@pytest.fixture
+def managed_actors(managed_node: Node, managed_vhost: str, actors: Actors) -> Actors:
+    """Actors there."""
+    actors.broker = managed_node.url(vhost=managed_vhost)
+    return actors

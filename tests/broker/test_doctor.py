@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pika
@@ -27,24 +27,17 @@ def managed(managed_node: Node) -> Node:
     return managed_node
 
 
-@pytest.fixture
-def vhost(managed: Node) -> Iterator[str]:
-    managed.add_vhost("app")
-    yield "app"
-    managed.delete_vhost("app")
-
-
 Doctor = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def doctor(managed: Node, vhost: str, capsys: pytest.CaptureFixture[str]) -> Doctor:
+def doctor(managed: Node, managed_vhost: str, capsys: pytest.CaptureFixture[str]) -> Doctor:
     """Runs `roleml doctor --json`, checks its exit code, and returns the findings."""
 
     def run(
         *arguments: str, user: str | None = None, password: str = "", management: bool = True
     ) -> list[dict[str, Any]]:
-        url = managed.url(user, password, vhost) if user else managed.url(vhost=vhost)
+        url = managed.url(user, password, managed_vhost) if user else managed.url(vhost=managed_vhost)
         login = f"{managed.admin}:{managed.admin}"
         if management:
             arguments = (*arguments, "--management", f"http://{login}@127.0.0.1:{managed.management_port}")
@@ -65,16 +58,10 @@ def text_of(found: list[dict[str, Any]], subject: str) -> str:
     return " ".join(f"{each['text']} {each['remedy']}" for each in found if each["subject"] == subject)
 
 
-@pytest.fixture
-def actors(managed: Node, vhost: str) -> Iterator[Actors]:
-    actors = Actors()
-    actors.broker = managed.url(vhost=vhost)
-    yield actors
-    actors.stop()
-
-
-def test_a_broker_that_is_well(doctor: Doctor, managed: Node, vhost: str, actors: Actors) -> None:
-    actors.start("alice", {"probe": Probe()})
+def test_a_broker_that_is_well(
+    doctor: Doctor, managed: Node, managed_vhost: str, managed_actors: Actors
+) -> None:
+    managed_actors.start("alice", {"probe": Probe()})
     wait_until(
         lambda: (
             f"processes are connected, all of RoleML {roleml.__version__}" in text_of(doctor(), "versions")
@@ -84,14 +71,16 @@ def test_a_broker_that_is_well(doctor: Doctor, managed: Node, vhost: str, actors
     assert bad(found) == []
     seen = {each["subject"] for each in found}
     assert seen >= {"version", "permission", "messages", "name", "node", "consumers"}
-    left = [row["name"] for row in managed.list_queues(vhost) if "doctor" in row["name"]]
+    left = [row["name"] for row in managed.list_queues(managed_vhost) if "doctor" in row["name"]]
     assert left == []
 
 
-def test_it_leaves_nothing_on_a_broker_without_actors(doctor: Doctor, managed: Node, vhost: str) -> None:
+def test_it_leaves_nothing_on_a_broker_without_actors(
+    doctor: Doctor, managed: Node, managed_vhost: str
+) -> None:
     assert bad(doctor()) == []
-    assert managed.list_queues(vhost) == []
-    assert not [row for row in managed.list_exchanges(vhost) if row["name"].startswith("rml")]
+    assert managed.list_queues(managed_vhost) == []
+    assert not [row for row in managed.list_exchanges(managed_vhost) if row["name"].startswith("rml")]
 
 
 def test_fault_1_a_wrong_password(doctor: Doctor) -> None:
@@ -109,11 +98,11 @@ def test_fault_1_a_wrong_password(doctor: Doctor) -> None:
     ],
 )
 def test_fault_2_a_missing_permission(
-    doctor: Doctor, managed: Node, vhost: str, permissions: dict[str, str], complaint: str
+    doctor: Doctor, managed: Node, managed_vhost: str, permissions: dict[str, str], complaint: str
 ) -> None:
     managed.add_user("eve", "secret")
     try:
-        managed.set_permissions("eve", vhost, **permissions)
+        managed.set_permissions("eve", managed_vhost, **permissions)
         found = doctor(user="eve", password="secret")
         assert ("error", "permission") in bad(found)
         assert complaint in text_of(found, "permission")
@@ -138,17 +127,17 @@ def test_fault_4_an_alarm(doctor: Doctor, managed: Node) -> None:
     wait_until(lambda: not bad(doctor()), DEADLINE_S)
 
 
-def test_fault_5_two_actors_of_one_name(doctor: Doctor, actors: Actors) -> None:
-    actors.start("alice", {"probe": Probe()})
+def test_fault_5_two_actors_of_one_name(doctor: Doctor, managed_actors: Actors) -> None:
+    managed_actors.start("alice", {"probe": Probe()})
     found = doctor("--actor", "alice")
     assert bad(found) == [("error", "name")]
     assert "an actor named 'alice' is connected already" in text_of(found, "name")
 
 
 def test_fault_6_actors_of_different_versions(
-    doctor: Doctor, managed: Node, vhost: str, monkeypatch: pytest.MonkeyPatch
+    doctor: Doctor, managed: Node, managed_vhost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parameters = pika.URLParameters(managed.url(vhost=vhost))
+    parameters = pika.URLParameters(managed.url(vhost=managed_vhost))
     parameters.client_properties = {
         "product": "RoleML",
         "version": "0.3.1",
@@ -162,8 +151,8 @@ def test_fault_6_actors_of_different_versions(
         connection.close()
 
 
-def test_fault_7_work_that_nobody_takes(doctor: Doctor, managed: Node, vhost: str) -> None:
-    with channel_to(managed.url(vhost=vhost)) as channel:
+def test_fault_7_work_that_nobody_takes(doctor: Doctor, managed: Node, managed_vhost: str) -> None:
+    with channel_to(managed.url(vhost=managed_vhost)) as channel:
         queue = names.request_queue("gone", "trainer", Kind.TASK)
         for name in (queue, names.dead_queue("gone")):
             channel.queue_declare(name, durable=True)
@@ -176,7 +165,7 @@ def test_fault_7_work_that_nobody_takes(doctor: Doctor, managed: Node, vhost: st
             found, "consumers"
         )
         assert "1 tasks of actor gone were set aside" in text_of(found, "tasks")
-    assert main(["doctor", "--broker", managed.url(vhost=vhost), "--strict"]) == 1
+    assert main(["doctor", "--broker", managed.url(vhost=managed_vhost), "--strict"]) == 1
 
 
 def test_fault_8_messages_may_not_be_as_large_as_pieces_are(doctor: Doctor, managed: Node) -> None:
@@ -194,24 +183,26 @@ def test_fault_8_messages_may_not_be_as_large_as_pieces_are(doctor: Doctor, mana
         managed.evaluate(limit.format(before))
 
 
-def test_a_provisioned_actor_may_ask_for_itself(doctor: Doctor, managed: Node, vhost: str) -> None:
-    with channel_to(managed.url(vhost=vhost)) as channel:
+def test_a_provisioned_actor_may_ask_for_itself(doctor: Doctor, managed: Node, managed_vhost: str) -> None:
+    with channel_to(managed.url(vhost=managed_vhost)) as channel:
         for exchange in (names.CALL, names.PRESENCE):
             channel.exchange_declare(exchange, "topic", durable=True)
     grant = grant_of("alice")
     managed.add_user("alice", "secret")
     try:
-        managed.set_permissions("alice", vhost, grant.configure, grant.write, grant.read)
+        managed.set_permissions("alice", managed_vhost, grant.configure, grant.write, grant.read)
         for topic in grant.topics:
-            managed.set_topic_permissions("alice", vhost, topic.exchange, topic.write, topic.read)
+            managed.set_topic_permissions("alice", managed_vhost, topic.exchange, topic.write, topic.read)
         found = doctor("--actor", "alice", user="alice", password="secret")
         assert bad(found) == []
     finally:
         managed.delete_user("alice")
 
 
-def test_the_text_is_for_people(managed: Node, vhost: str, capsys: pytest.CaptureFixture[str]) -> None:
-    url = managed.url("guest", "wrong", vhost)
+def test_the_text_is_for_people(
+    managed: Node, managed_vhost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = managed.url("guest", "wrong", managed_vhost)
     assert main(["doctor", "--broker", url]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ERROR   connection: cannot connect to amqp://guest@127.0.0.1:")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -44,31 +44,16 @@ class Reader(rml.Role):
     def on_news(self, *_: object) -> None: ...
 
 
-@pytest.fixture
-def vhost(managed_node: Node) -> Iterator[str]:
-    managed_node.add_vhost("app")
-    yield "app"
-    managed_node.delete_vhost("app")
-
-
-@pytest.fixture
-def actors(managed_node: Node, vhost: str) -> Iterator[Actors]:
-    actors = Actors()
-    actors.broker = managed_node.url(vhost=vhost)
-    yield actors
-    actors.stop()
-
-
 Forget = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def forget(managed_node: Node, vhost: str, capsys: pytest.CaptureFixture[str]) -> Forget:
+def forget(managed_node: Node, managed_vhost: str, capsys: pytest.CaptureFixture[str]) -> Forget:
     login = f"{managed_node.admin}:{managed_node.admin}"
     there = f"http://{login}@127.0.0.1:{managed_node.management_port}"
 
     def run(*arguments: str) -> tuple[int, str]:
-        broker = managed_node.url(vhost=vhost)
+        broker = managed_node.url(vhost=managed_vhost)
         code = main(["broker", "forget", *arguments, "--broker", broker, "--management", there])
         out, err = capsys.readouterr()
         return code, out + err
@@ -86,10 +71,10 @@ def left(node: Node, vhost: str, actor: str) -> list[str]:
 
 
 def test_nothing_is_left_of_an_actor_that_was_killed(
-    managed_node: Node, vhost: str, actors: Actors, forget: Forget
+    managed_node: Node, managed_vhost: str, managed_actors: Actors, forget: Forget
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", LOST, managed_node.url(vhost=vhost)],
+        [sys.executable, "-c", LOST, managed_node.url(vhost=managed_vhost)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -97,29 +82,31 @@ def test_nothing_is_left_of_an_actor_that_was_killed(
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        actors.start("reader", {"reader": Reader()}, relationships={"source": ["lost/emitter"]})
-        wait_until(lambda: "x.lost.emitter.news" in left(managed_node, vhost, "lost"), DEADLINE_S)
+        managed_actors.start("reader", {"reader": Reader()}, relationships={"source": ["lost/emitter"]})
+        wait_until(lambda: "x.lost.emitter.news" in left(managed_node, managed_vhost, "lost"), DEADLINE_S)
         assert forget("lost") == (1, "lost: left alone, since it is connected: stop it first\n")
         process.kill()
-    wait_until(lambda: names.alive_queue("lost") not in left(managed_node, vhost, "lost"), DEADLINE_S)
-    before = left(managed_node, vhost, "lost")
+    wait_until(lambda: names.alive_queue("lost") not in left(managed_node, managed_vhost, "lost"), DEADLINE_S)
+    before = left(managed_node, managed_vhost, "lost")
     assert {"q.lost.emitter.tasks", "x.lost.emitter.news", "x.lost.emitter.news.where"} <= set(before)
     code, text = forget("lost", "--dry-run")
     assert code == 0
     assert text.startswith("lost: would delete ")
     assert "x.lost.emitter.news" in text
     assert "q.lost.emitter.tasks" in text
-    assert left(managed_node, vhost, "lost") == before
+    assert left(managed_node, managed_vhost, "lost") == before
     code, text = forget("lost", "nobody")
     assert (code, text.splitlines()[1]) == (0, "nobody: nothing is left of it")
     assert text.startswith("lost: deleted ")
-    assert left(managed_node, vhost, "lost") == []
-    assert left(managed_node, vhost, "reader")
+    assert left(managed_node, managed_vhost, "lost") == []
+    assert left(managed_node, managed_vhost, "reader")
 
 
-def test_tasks_are_left_alone_unless_it_is_forced(managed_node: Node, vhost: str, forget: Forget) -> None:
+def test_tasks_are_left_alone_unless_it_is_forced(
+    managed_node: Node, managed_vhost: str, forget: Forget
+) -> None:
     waiting, aside = names.request_queue("gone", "trainer", Kind.TASK), names.dead_queue("gone")
-    with channel_to(managed_node.url(vhost=vhost)) as channel:
+    with channel_to(managed_node.url(vhost=managed_vhost)) as channel:
         for name in (waiting, aside):
             channel.queue_declare(name, durable=True)
             channel.basic_publish("", name, b"x")
@@ -127,23 +114,23 @@ def test_tasks_are_left_alone_unless_it_is_forced(managed_node: Node, vhost: str
     code, text = forget("gone")
     assert code == 1
     assert f"gone: left alone, since there are tasks: 1 in {aside}, 1 in {waiting}; --force" in text
-    assert len(left(managed_node, vhost, "gone")) == 2
+    assert len(left(managed_node, managed_vhost, "gone")) == 2
     assert forget("gone", "--force") == (0, "gone: deleted 2 queues and 0 exchanges\n")
-    assert left(managed_node, vhost, "gone") == []
+    assert left(managed_node, managed_vhost, "gone") == []
 
 
 def test_a_task_that_came_meanwhile_is_left_alone(
-    managed_node: Node, vhost: str, forget: Forget, monkeypatch: pytest.MonkeyPatch
+    managed_node: Node, managed_vhost: str, forget: Forget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = names.request_queue("gone", "trainer", Kind.TASK)
-    with channel_to(managed_node.url(vhost=vhost)) as channel:
+    with channel_to(managed_node.url(vhost=managed_vhost)) as channel:
         channel.queue_declare(waiting, durable=True)
         channel.basic_publish("", waiting, b"x")
         monkeypatch.setattr("roleml.messaging.rabbitmq.leftovers.Leftovers.kept", {})
         code, text = forget("gone")
         assert code == 1
         assert "gone: not all could be deleted: " in text
-        assert left(managed_node, vhost, "gone") == [waiting]
+        assert left(managed_node, managed_vhost, "gone") == [waiting]
 
 
 def test_it_needs_a_rabbitmq_with_its_management_plugin(capsys: pytest.CaptureFixture[str]) -> None:

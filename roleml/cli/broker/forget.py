@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from roleml.cli.command import CommandError
+from roleml.cli.command import CommandError, counted
 from roleml.cli.launch import add_management, broker_url, rabbitmq_chosen
 
 if TYPE_CHECKING:
@@ -76,11 +76,10 @@ def _why_not(of_actor: Leftovers, *, force: bool) -> str:
 
 
 def _told(of_actor: Leftovers, *, dry_run: bool) -> str:
-    queues, exchanges = len(of_actor.queues), len(of_actor.exchanges)
-    if not queues and not exchanges:
+    if not of_actor.queues and not of_actor.exchanges:
         return "nothing is left of it"
     if dry_run:
         return "would delete " + ", ".join([*sorted(of_actor.queues), *sorted(of_actor.exchanges)])
-    return f"deleted {queues} {'queue' if queues == 1 else 'queues'} and {exchanges} " + (
-        "exchange" if exchanges == 1 else "exchanges"
+    return (
+        f"deleted {counted(len(of_actor.queues), 'queue')} and {counted(len(of_actor.exchanges), 'exchange')}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from roleml.messaging.rabbitmq import names
@@ -54,15 +53,11 @@ def leftovers(api: ManagementAPI, vhost: str) -> dict[str, Leftovers]:
     """What is on a broker, by actor, also of those that are connected. Raises as `ManagementAPI.get`."""
     found: dict[str, Leftovers] = {}
     for queue in api.get("queues", vhost, columns=("name", "messages")):
-        for of_actor in _owner(queue["name"], found):
+        if match := _OWNED.fullmatch(queue["name"]):
+            of_actor = found.setdefault(match["actor"], Leftovers(match["actor"]))
             of_actor.queues[queue["name"]] = queue.get("messages") or 0
     for exchange in api.get("exchanges", vhost, columns=("name",)):
-        for of_actor in _owner(exchange["name"], found):
+        if match := _OWNED.fullmatch(exchange["name"]):
+            of_actor = found.setdefault(match["actor"], Leftovers(match["actor"]))
             of_actor.exchanges.append(exchange["name"])
     return found
-
-
-def _owner(name: str, found: dict[str, Leftovers]) -> Iterator[Leftovers]:
-    match = _OWNED.fullmatch(name)
-    if match is not None:
-        yield found.setdefault(match["actor"], Leftovers(match["actor"]))
